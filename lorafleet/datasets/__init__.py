@@ -1,0 +1,1 @@
+"""Data sets: reading, writing and checking metadata, side files and text sets; torch-free."""

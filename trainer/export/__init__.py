@@ -1,0 +1,1 @@
+"""Exports: LoRA layers in the formats that other tools load."""
