@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lorafleet.contracts.problems import ConfigError
 from lorafleet.contracts.training import TrainingConfig
+from trainer.randomness import generator
 
 ADAPTER = "default"
 
@@ -31,6 +32,11 @@ class LoraLayer:
     alpha: float
     rslora: bool = False
     magnitude: Tensor | None = None
+
+    def copied(self) -> "LoraLayer":
+        """The same layer with CPU copies that training does not change."""
+        magnitude = None if self.magnitude is None else self.magnitude.cpu().clone()
+        return replace(self, down=self.down.cpu().clone(), up=self.up.cpu().clone(), magnitude=magnitude)
 
     @property
     def rank(self) -> int:
@@ -71,6 +77,12 @@ def inject(component: str, module: nn.Module, config: TrainingConfig, target_mod
             hint="use 'attention', 'transformer', or endings of module names such as [to_q, to_v]",
         ) from error
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    random = generator(config.seed, "lora", component)
+    for child in module.modules():
+        if isinstance(child, PeftLoraLayer) and ADAPTER in child.lora_A:
+            # peft's own initialization, drawn on the CPU so that every device starts from the same weights.
+            weight = child.lora_A[ADAPTER].weight
+            weight.data.copy_(nn.init.kaiming_uniform_(torch.empty(weight.shape), a=math.sqrt(5), generator=random))
     for parameter in parameters:
         # A LoRA held in bf16 loses most updates: 0.5 + 1e-3 is 0.5 there. Autocast lowers the precision of the products only.
         parameter.data = parameter.data.to(torch.float32)

@@ -40,24 +40,32 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
-    train_data_dir: str = _key("data", "Folder or URL (s3://, gs://, az://, file://) of the images, or a text set's file or folder.")
+    train_data_dir: str = _key(
+        "data", "Folder or URL (s3://, gs://, az://, file://) of the images, or a text set's file or folder."
+    )
     metadata_path: str | None = _key(
-        "data", "Captions as metadata.csv or .jsonl; without it metadata.* in the folder is used, then .txt side files.", default=None
+        "data",
+        "Captions as metadata.csv or .jsonl; without it metadata.* in the folder is used, then .txt side files.",
+        default=None,
     )
     trigger_word: str = _key("data", "Put before every caption, so that the style or subject can be called by it.", default="")
     caption_dropout: Number = _key(
         "data", "Share of rows trained with an empty caption; 0.05 to 0.1 helps guidance.", default=0.0, ge=0, lt=1
     )
     resolution: Integer | None = _key(
-        "data", "Side in pixels of a square training image; by default 512 for SD 1.5 and 1024 for SDXL.", default=None, ge=32, le=4096
+        "data",
+        "Side in pixels of a square training image; by default 512 for SD 1.5 and 1024 for SDXL.",
+        default=None,
+        ge=32,
+        le=4096,
     )
     buckets: bool = _key("data", "Sort images by aspect ratio into buckets of equal area; false crops to squares.", default=True)
     bucket_step: Integer = _key("data", "Bucket sides are multiples of this many pixels.", default=64, ge=8, multiple_of=8)
-    bucket_upscale: bool = _key("data", "Enlarge small images to the training area; false gives them smaller buckets.", default=True)
-    repeats: Integer = _key("data", "How often each example is seen in one epoch.", default=1, ge=1)
-    augmentations: Names = _key(
-        "data", "Augmentations by name, in order; 'flip' mirrors half of the rows.", default_factory=list
+    bucket_upscale: bool = _key(
+        "data", "Enlarge small images to the training area; false gives them smaller buckets.", default=True
     )
+    repeats: Integer = _key("data", "How often each example is seen in one epoch.", default=1, ge=1)
+    augmentations: Names = _key("data", "Augmentations by name, in order; 'flip' mirrors half of the rows.", default_factory=list)
     validation_split: Number = _key("data", "Share of the examples held out for the validation loss.", default=0.0, ge=0, le=0.5)
     validation_data_dir: str | None = _key("data", "A set of its own for the validation loss, instead of a split.", default=None)
     strict_data: bool = _key("data", "Treat the data check's warnings as errors.", default=False)
@@ -72,7 +80,9 @@ class TrainingConfig(BaseModel):
     family: str = _key("model", "auto, sd15, sdxl, causal_lm, or the name of a plug-in.", default="auto")
     device: str = _key("model", "auto, cpu, cuda or cuda:N.", default="auto")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = _key(
-        "model", "Type of the products; LoRA weights stay fp32. auto: bf16 where the GPU has it, fp16 on older ones, fp32 on CPU.", default="auto"
+        "model",
+        "Type of the products; LoRA weights stay fp32. auto: bf16 where the GPU has it, fp16 on older ones, fp32 on CPU.",
+        default="auto",
     )
     tf32: bool = _key("model", "Let fp32 products on the GPU use TF32.", default=True)
     channels_last: bool = _key("model", "Keep image tensors channels-last, which convolutions on GPUs prefer.", default=True)
@@ -82,7 +92,9 @@ class TrainingConfig(BaseModel):
     )
 
     lora_rank: Integer = _key("lora", "Inner dimension of the LoRA; 4 to 8 for styles and small sets.", default=8, ge=1, le=1024)
-    lora_alpha: Number | None = _key("lora", "Strength: the change is scaled by alpha / rank. Default: the rank.", default=None, gt=0)
+    lora_alpha: Number | None = _key(
+        "lora", "Strength: the change is scaled by alpha / rank. Default: the rank.", default=None, gt=0
+    )
     lora_dropout: Number = _key("lora", "Dropout in front of the LoRA.", default=0.0, ge=0, lt=1)
     lora_targets: Literal["attention", "transformer"] | list[str] = _key(
         "lora", "attention, transformer (attention and feed-forward), or a list of endings of module names.", default="attention"
@@ -97,17 +109,23 @@ class TrainingConfig(BaseModel):
     epochs: Integer = _key("optimization", "Passes over the data; max_steps ends the run earlier.", default=10, ge=1)
     max_steps: Integer | None = _key("optimization", "End after this many steps, whatever the epochs.", default=None, ge=1)
     learning_rate: Number = _key("optimization", "Peak learning rate.", default=2e-4, gt=0)
-    optimizer: str = _key("optimization", "adamw, adafactor, lion, sgd, or the name of a plug-in.", default="adamw")
+    optimizer: str = _key("optimization", "adamw, adafactor, sgd, or the name of a plug-in.", default="adamw")
     optimizer_args: dict[str, Any] = _key("optimization", "More arguments of the optimizer.", default_factory=dict)
     weight_decay: Number = _key("optimization", "Decoupled weight decay.", default=0.01, ge=0)
-    scheduler: str = _key("optimization", "constant, linear, cosine, cosine_restarts, polynomial, or a plug-in.", default="constant")
+    scheduler: str = _key(
+        "optimization", "constant, linear, cosine, cosine_restarts, polynomial, or a plug-in.", default="constant"
+    )
     scheduler_args: dict[str, Any] = _key("optimization", "More arguments of the scheduler.", default_factory=dict)
     warmup_steps: Integer = _key("optimization", "Steps over which the learning rate rises from zero.", default=0, ge=0)
     max_grad_norm: Number = _key("optimization", "Gradients are scaled down to this norm; 0 never clips.", default=1.0, ge=0)
     seed: Integer = _key("optimization", "Everything random follows from it.", default=42, ge=0, lt=2**63)
     loss: str = _key("optimization", "mse, huber, or the name of a plug-in (image models).", default="mse")
-    min_snr_gamma: Number | None = _key("optimization", "Weigh timesteps by min-SNR with this gamma; 5 is usual.", default=None, gt=0)
-    noise_offset: Number = _key("optimization", "Shift the noise of whole channels, for darker and lighter pictures.", default=0.0, ge=0)
+    min_snr_gamma: Number | None = _key(
+        "optimization", "Weigh timesteps by min-SNR with this gamma; 5 is usual.", default=None, gt=0
+    )
+    noise_offset: Number = _key(
+        "optimization", "Shift the noise of whole channels, for darker and lighter pictures.", default=0.0, ge=0
+    )
     prediction_type: Literal["auto", "epsilon", "v_prediction"] = _key(
         "optimization", "What the image model predicts; auto reads it from the base.", default="auto"
     )
@@ -120,9 +138,13 @@ class TrainingConfig(BaseModel):
 
     output_dir: str = _key("saving", "Folder or URL for weights, checkpoints, samples and logs.")
     output_name: str | None = _key("saving", "Name of the weights file; default: the last part of output_dir.", default=None)
-    save_steps: Integer = _key("saving", "A checkpoint every so many steps; 0 saves only at the end and when stopped.", default=100, ge=0)
+    save_steps: Integer = _key(
+        "saving", "A checkpoint every so many steps; 0 saves only at the end and when stopped.", default=100, ge=0
+    )
     keep_checkpoints: Integer = _key("saving", "How many checkpoints are kept.", default=2, ge=1)
-    resume: str = _key("saving", "auto goes on from the newest whole checkpoint, never starts anew, or a checkpoint's folder.", default="auto")
+    resume: str = _key(
+        "saving", "auto goes on from the newest whole checkpoint, never starts anew, or a checkpoint's folder.", default="auto"
+    )
     export_format: Literal["auto", "kohya", "diffusers", "peft"] = _key(
         "saving", "auto: kohya keys for images, which every tool reads, and a PEFT adapter for LLMs.", default="auto"
     )
@@ -135,12 +157,16 @@ class TrainingConfig(BaseModel):
     wandb_project: str = _key("watching", "Project in Weights & Biases; the key comes from WANDB_API_KEY.", default="lorafleet")
     prometheus_port: Integer = _key("watching", "Port of /metrics on loopback; 0 takes a free one.", default=0, ge=0, le=65535)
     sample_prompts: Names = _key("watching", "Prompts that are sampled while training.", default_factory=list)
-    sample_every: Integer = _key("watching", "Steps between two rows of samples; 0 samples at the end of each epoch.", default=0, ge=0)
+    sample_every: Integer = _key(
+        "watching", "Steps between two rows of samples; 0 samples at the end of each epoch.", default=0, ge=0
+    )
     sample_steps: Integer = _key("watching", "Denoising steps of a sample image.", default=20, ge=1)
     sample_guidance: Number = _key("watching", "Guidance scale of a sample image.", default=7.5, ge=0)
     sample_seed: Integer = _key("watching", "Seed of the samples, the same in every row.", default=0, ge=0)
     sample_max_tokens: Integer = _key("watching", "Length of a sample text.", default=64, ge=1)
-    validate_every: Integer = _key("watching", "Steps between two validation losses; 0 takes the end of each epoch.", default=0, ge=0)
+    validate_every: Integer = _key(
+        "watching", "Steps between two validation losses; 0 takes the end of each epoch.", default=0, ge=0
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> "TrainingConfig":
@@ -245,6 +271,12 @@ def type_name(schema: Mapping[str, Any]) -> str:
         return f"list of {type_name(schema.get('items', {}))}"
     words = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false", "object": "mapping"}
     name = words.get(str(schema.get("type")), "value")
-    signs = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"), ("multipleOf", "a multiple of"))
+    signs = (
+        ("minimum", "≥"),
+        ("exclusiveMinimum", ">"),
+        ("maximum", "≤"),
+        ("exclusiveMaximum", "<"),
+        ("multipleOf", "a multiple of"),
+    )
     bounds = [f"{sign} {schema[bound]}" for bound, sign in signs if bound in schema]
     return f"{name} {', '.join(bounds)}" if bounds else name

@@ -8,13 +8,16 @@ loss is, how its LoRA is exported. A third-party family implements :class:`Famil
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from lorafleet.contracts.training import TrainingConfig
 from trainer.lora import LoraLayer
+
+if TYPE_CHECKING:
+    from lorafleet.datasets.checks import CheckReport
 
 
 @dataclass(frozen=True)
@@ -128,8 +131,10 @@ class Family(Protocol):
     """One kind of base model. Methods are called in the order in which they stand here."""
 
     name: str
+    unit: str
+    """What throughput counts: ``images`` or ``tokens``."""
 
-    def read(self, control: Control) -> None:
+    def read(self, control: Control) -> "CheckReport":
         """Read and check the data set; needs no model. Findings that forbid training raise ``DataError``."""
         ...
 
@@ -162,7 +167,10 @@ class Family(Protocol):
         ...
 
     def metadata(self) -> Mapping[str, str]:
-        """The family's own entries for the exported file's header (``ss_base_model_version``, hashes, buckets …)."""
+        """The family's own entries for the exported file's header.
+
+        ``lorafleet_data_sha256`` and ``lorafleet_base_sha256`` must be among them: a run is only resumed with the same.
+        """
         ...
 
     def export(self, layers: Sequence[LoraLayer], export: Export) -> list[Path]:

@@ -1,0 +1,1 @@
+"""Models of real shape and file format with few random weights, made offline for the demo and the tests."""
