@@ -5,4 +5,4 @@ import sys
 from lorafleet.cli import main
 
 if __name__ == "__main__":
-    main(["train", *(word.removeprefix("--config=") for word in sys.argv[1:] if word != "--config")])
+    sys.exit(main(["train", *(word.removeprefix("--config=") for word in sys.argv[1:] if word != "--config")]))

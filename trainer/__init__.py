@@ -3,10 +3,15 @@
 Importing the package costs nothing; torch is loaded when :class:`LoRATrainer` is first used.
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trainer.run import LoRATrainer
+
+# The libraries read these once, at import, and would otherwise warn of parts that are not used here.
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 
 __all__ = ["LoRATrainer"]
 

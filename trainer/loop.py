@@ -69,7 +69,7 @@ class Loop:
     total: int
     probe: MemoryProbe | None = None
     done: int = field(init=False)
-    _watch: LossWatch = field(default_factory=LossWatch, init=False)
+    _watch: LossWatch = field(init=False)
     _recent: list[SeenLoss] = field(default_factory=list, init=False)
     _loss: float = field(default=float("nan"), init=False)
     _saved: int = field(default=-1, init=False)
@@ -82,6 +82,7 @@ class Loop:
             NonFiniteError, OutOfMemoryError: see :class:`LossWatch` and :class:`Stepper`.
         """
         self.done = self._saved = self.start
+        self._watch = LossWatch(delay=1 if self.placement.device.type == "cuda" else 0)
         probe = self.probe or DeviceMemory(self.placement.device)
         try:
             if self.start == 0:

@@ -29,7 +29,7 @@ class _Pending:
 
 
 class LossWatch:
-    """Collects each step's numbers and stops the run at the first one that is not finite."""
+    """Collects each step's numbers, ``delay`` steps late, and stops the run at the first one that is not finite."""
 
     def __init__(self, delay: int = 1) -> None:
         self._delay = delay

@@ -1,6 +1,7 @@
 """What a person, or a machine, sees of a run while it goes."""
 
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -9,6 +10,9 @@ from typing import IO, Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from lorafleet.datasets.checks import CheckReport
+from lorafleet.datasets.report_view import print_report
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,10 @@ class Reporter(Protocol):
 
     def warn(self, text: str) -> None:
         """A line that a person should act on some day."""
+        ...
+
+    def data(self, report: CheckReport, noun: str) -> None:
+        """What the check of the data set found; ``noun`` is what the set holds."""
         ...
 
     def phase(self, what: str, done: int, total: int) -> None:
@@ -73,13 +81,18 @@ class ConsoleReporter:
         """See :class:`Reporter`."""
         self.console.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)
 
+    def data(self, report: CheckReport, noun: str) -> None:
+        """See :class:`Reporter`."""
+        print_report(report, self.console, noun=noun)
+
     def phase(self, what: str, done: int, total: int) -> None:
         """See :class:`Reporter`."""
         self._show(what, done, total, "")
 
     def step(self, facts: StepFacts) -> None:
         """See :class:`Reporter`."""
-        words = f"loss {facts.loss:.4f}  {facts.rate:.4g} {facts.unit}/s  {1 / max(facts.seconds, 1e-9):.3g} steps/s"
+        loss = "  …   " if math.isnan(facts.loss) else f"{facts.loss:.4f}"
+        words = f"loss {loss}  {facts.rate:.4g} {facts.unit}/s  {1 / max(facts.seconds, 1e-9):.3g} steps/s"
         if facts.mfu is not None:
             words += f"  MFU {facts.mfu:.0%}"
         self._show("training", facts.step, facts.total, words, facts.seconds * (facts.total - facts.step))
@@ -130,6 +143,10 @@ class JsonReporter:
         """See :class:`Reporter`."""
         self.event("warning", {"text": text})
 
+    def data(self, report: CheckReport, noun: str) -> None:
+        """See :class:`Reporter`."""
+        self.event("data", {"noun": noun, "report": json.loads(report.as_json())})
+
     def phase(self, what: str, done: int, total: int) -> None:
         """See :class:`Reporter`."""
         self.event("phase", {"what": what, "done": done, "total": total})
@@ -154,6 +171,9 @@ class SilentReporter:
         """See :class:`Reporter`."""
 
     def warn(self, text: str) -> None:
+        """See :class:`Reporter`."""
+
+    def data(self, report: CheckReport, noun: str) -> None:
         """See :class:`Reporter`."""
 
     def phase(self, what: str, done: int, total: int) -> None:

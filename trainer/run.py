@@ -76,6 +76,7 @@ class LoRATrainer:
         local = self._workspace.open()
         self._family = choose(local)
         report = self._family.read(self._workspace.control)
+        self._reporter.data(report, noun="image" if self._family.unit == "images" else "example")
         if self._world.leads:
             self._workspace.outputs.write_report(report)
 

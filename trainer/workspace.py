@@ -33,6 +33,10 @@ class RunControl:
         """See :class:`~trainer.families.base.Control`."""
         self.reporter.phase(what, done, total)
 
+    def warn(self, text: str) -> None:
+        """See :class:`~trainer.families.base.Control`."""
+        self.reporter.warn(text)
+
 
 class Workspace:
     """The local side of a run. ``directory`` is the output folder, or the twin of a remote one."""

@@ -31,8 +31,8 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# Pillow warns on stderr from 89 megapixels on; here MAX_PIXELS is an error that names the file.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Pillow warns on stderr, without the file's name, of odd EXIF data and of more than 89 megapixels; MAX_PIXELS is an error here.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @dataclass(frozen=True)

@@ -35,5 +35,6 @@ def diffusers_tensors(layers: Sequence[LoraLayer], dtype: torch.dtype) -> dict[s
         tensors[f"{name}.lora_A.weight"] = layer.down.to("cpu", dtype).contiguous()
         tensors[f"{name}.lora_B.weight"] = (layer.up.to("cpu", torch.float32) * layer.scale).to(dtype).contiguous()
         if layer.magnitude is not None:
-            tensors[f"{name}.lora_magnitude_vector"] = layer.magnitude.to("cpu", dtype).contiguous()
+            # peft writes this without ".weight" and reads both; transformers 5 reads only this, and else keeps a fresh magnitude.
+            tensors[f"{name}.lora_magnitude_vector.weight"] = layer.magnitude.to("cpu", dtype).contiguous()
     return tensors

@@ -105,6 +105,10 @@ class Control(Protocol):
         """Say how far a named phase is."""
         ...
 
+    def warn(self, text: str) -> None:
+        """Say in one line what a person should know, such as examples that were cut."""
+        ...
+
 
 @dataclass(frozen=True)
 class Export:

@@ -49,7 +49,6 @@ class DiffusionFamily:
         self._row_loss = LOSSES.get(config.loss)
         self._base: ImageBase
         self._placement: Placement
-        self._images: ImageSet
         self._examples: list[Example] = []
         self._validation: list[Example] = []
         self._cache = EncodingCache(Path(config.cache_dir or Path(config.output_dir) / "cache"))
@@ -70,37 +69,42 @@ class DiffusionFamily:
     def read(self, control: Control) -> CheckReport:
         """See :class:`~trainer.families.base.Family`."""
         config = self._config
-        self._images = self._read_set(config.train_data_dir, config.metadata_path, control)
+        images, report = self._read_set(config.train_data_dir, config.metadata_path, control)
+        self._examples = self._bucketed(images)
+        if config.validation_data_dir:
+            self._validation = self._bucketed(self._read_set(config.validation_data_dir, None, control)[0])
+        elif config.validation_split:
+            self._examples, self._validation = self._split(self._examples)
+        return report
+
+    def _read_set(self, folder: str, metadata: str | None, control: Control) -> tuple[ImageSet, CheckReport]:
+        def progress(done: int, total: int) -> None:
+            control.check()
+            control.progress("reading images", done, total)
+
+        config = self._config
+        images = read_image_set(Path(folder), Path(metadata) if metadata else None, progress)
         report = check_images(
-            self._images,
+            images,
             resolution=self.resolution,
             bucket_step=config.bucket_step,
             upscale=config.bucket_upscale,
             lora_rank=config.lora_rank,
             buckets=config.buckets,
+            batch_size=config.batch_size,
         )
         report.raise_if_bad(config.strict_data)
-        examples = self._bucketed(self._images)
-        if config.validation_data_dir:
-            self._validation = self._bucketed(self._read_set(config.validation_data_dir, None, control))
-        elif config.validation_split:
-            # By content, so that the same images are held out whatever their names or order.
-            ranked = sorted(examples, key=lambda example: seed_of(config.seed, "split", example.sample.sha256))
-            held_out = max(1, round(len(examples) * config.validation_split))
-            if held_out >= len(examples):
-                raise DataError(f"validation_split leaves no image of {len(examples)} to train on", hint="lower it or add images")
-            names = {example.sample.name for example in ranked[:held_out]}
-            self._validation = [example for example in examples if example.sample.name in names]
-            examples = [example for example in examples if example.sample.name not in names]
-        self._examples = examples
-        return report
+        return images, report
 
-    def _read_set(self, folder: str, metadata: str | None, control: Control) -> ImageSet:
-        def progress(done: int, total: int) -> None:
-            control.check()
-            control.progress("reading images", done, total)
-
-        return read_image_set(Path(folder), Path(metadata) if metadata else None, progress)
+    def _split(self, examples: list[Example]) -> tuple[list[Example], list[Example]]:
+        # By content, so that the same images are held out whatever their names or order.
+        ranked = sorted(examples, key=lambda example: seed_of(self._config.seed, "split", example.sample.sha256))
+        held_out = max(1, round(len(examples) * self._config.validation_split))
+        if held_out >= len(examples):
+            raise DataError(f"validation_split leaves no image of {len(examples)} to train on", hint="lower it or add images")
+        names = {example.sample.name for example in ranked[:held_out]}
+        kept = [example for example in examples if example.sample.name not in names]
+        return kept, [example for example in examples if example.sample.name in names]
 
     def _bucketed(self, images: ImageSet) -> list[Example]:
         config = self._config

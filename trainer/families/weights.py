@@ -40,13 +40,15 @@ class WeightFiles:
 
     def fill(self, module: nn.Module, wanted: Mapping[str, FileTensor], dtype: torch.dtype) -> None:
         """Give every parameter of ``module`` its tensor. ``wanted`` must have passed :func:`find_problem`."""
-        targets = module.state_dict()
+        shapes = {name: tensor.shape for name, tensor in module.state_dict().items()}
         state: dict[str, Tensor] = {}
         for file in self.files:
             with safe_open(file, framework="pt") as opened:
                 for name, place in wanted.items():
                     if self._file_of[place.key] == file:
-                        state[name] = _read(opened, place, self.shapes[place.key]).reshape(targets[name].shape).to(dtype, copy=True)
+                        tensor = _read(opened, place, self.shapes[place.key]).reshape(shapes[name])
+                        # A copy: what safetensors hands out is the mapped file.
+                        state[name] = tensor.to(dtype, copy=True, memory_format=torch.contiguous_format)
         module.load_state_dict(state, strict=True, assign=True)
 
 
