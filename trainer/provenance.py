@@ -20,12 +20,16 @@ def fingerprint(config: TrainingConfig, facts: Mapping[str, str]) -> dict[str, A
     return {**settings, **{key: facts[key] for key in ("lorafleet_data_sha256", "lorafleet_base_sha256", "rows_per_step")}}
 
 
+def public_settings(config: TrainingConfig) -> dict[str, Any]:
+    """The settings without paths."""
+    return config.model_dump(mode="json", exclude=set(_PRIVATE))
+
+
 def header(config: TrainingConfig, facts: Mapping[str, str], step: int, epoch: int) -> dict[str, str]:
     """Provenance for the header of an exported file; every value is text."""
-    settings = config.model_dump(mode="json", exclude=set(_PRIVATE))
     return {
         **facts,
-        "lorafleet_config": json.dumps(settings, sort_keys=True, ensure_ascii=False),
+        "lorafleet_config": json.dumps(public_settings(config), sort_keys=True, ensure_ascii=False),
         "lorafleet_versions": json.dumps(library_versions(), sort_keys=True),
         "lorafleet_step": str(step),
         "lorafleet_epoch": str(epoch),

@@ -139,9 +139,6 @@ class QuarterTurns:
 class MemoryLogger:
     """Keeps what it is told."""
 
-    def __init__(self, *arguments: Any) -> None:
-        pass
-
     def start(self, run: Any) -> None:
         LOGGED.clear()
 
@@ -155,7 +152,4 @@ class MemoryLogger:
         pass
 
     def finish(self, ended: str) -> None:
-        pass
-
-    def close(self) -> None:
         pass

@@ -1,24 +1,25 @@
 """Causal language models: Llama, Qwen, Mistral, Gemma and whatever else transformers loads."""
 
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from lorafleet.datasets.checks import CheckReport, check_texts
-from lorafleet.datasets.findings import counted, listed
-from lorafleet.datasets.texts import TextSample, TextSet, read_text_set
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lorafleet.contracts.problems import ConfigError, DataError
 from lorafleet.contracts.training import TrainingConfig
+from lorafleet.datasets.checks import CheckReport, check_texts
+from lorafleet.datasets.findings import counted, listed
+from lorafleet.datasets.texts import TextSample, TextSet, read_text_set
 from trainer.export import peft_adapter
 from trainer.families.base import Control, EncodedSet, Export, MicroBatch, Placement, Sample
 from trainer.families.encodings import EncodingCache, key_of
 from trainer.families.packing import pack
 from trainer.families.packing_proof import find_contamination
-from trainer.families.text_base import TextBase, check_targets, load_text_base, load_tokenizer, module_targets
+from trainer.families.text_base import TextBase, check_targets, load_text_base, load_tokenizer, module_targets, set_recomputation
 from trainer.families.text_encoding import TextEncoder, missing_template
 from trainer.families.text_rows import TextRows
 from trainer.families.text_sampling import sample_texts
@@ -100,7 +101,7 @@ class CausalLMFamily:
         self._encoder = TextEncoder(tokenizer, longest, config.completion_only, template, stop_ids)
         self._plain_head = self._find_plain_head()
         if self._packing:
-            reason = find_contamination(self._packed_logits, self._vocabulary, placement.device, _ROUNDING[placement.compute])
+            reason = self._why_not_packed()
             if reason is not None:
                 self._packing = False
                 control.warn(f"packing: off, as this model does not keep packed examples apart ({reason})")
@@ -141,9 +142,17 @@ class CausalLMFamily:
         hidden: Tensor = self._base.decoder(input_ids=input_ids, use_cache=False, **positions).last_hidden_state
         return hidden
 
-    def _packed_logits(self, input_ids: Tensor, position_ids: Tensor) -> Tensor:
-        logits: Tensor = self._base.model(input_ids=input_ids, position_ids=position_ids, use_cache=False).logits
-        return logits
+    def _why_not_packed(self) -> str | None:
+        base, placement = self._base, self._placement
+        if "position_ids" not in signature(base.decoder.forward).parameters:
+            return "it takes no position_ids"
+
+        def logits(input_ids: Tensor, position_ids: Tensor) -> Tensor:
+            if self._plain_head:
+                return cast(Tensor, base.head(self._hidden(input_ids, position_ids)))
+            return cast(Tensor, base.model(input_ids=input_ids, position_ids=position_ids, use_cache=False).logits)
+
+        return find_contamination(logits, self._vocabulary, placement.device, _ROUNDING[placement.compute])
 
     def adapted(self) -> Mapping[str, nn.Module]:
         """See :class:`~trainer.families.base.Family`."""
@@ -221,10 +230,7 @@ class CausalLMFamily:
 
     def gradient_checkpointing(self, on: bool) -> None:
         """See :class:`~trainer.families.base.Family`."""
-        if on:
-            self._base.model.gradient_checkpointing_enable({"use_reentrant": False})
-        else:
-            self._base.model.gradient_checkpointing_disable()
+        set_recomputation(self._base.model, on)
 
     def sample(self, prompts: Sequence[str], seed: int, control: Control) -> list[Sample]:
         """See :class:`~trainer.families.base.Family`. Greedy, so that the seed changes nothing."""

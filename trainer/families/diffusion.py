@@ -152,7 +152,7 @@ class DiffusionFamily:
             )
         return DDPMScheduler.from_config(values)
 
-    def adapted(self) -> Mapping[str, nn.Module]:
+    def adapted(self) -> Mapping[str, Any]:
         """See :class:`~trainer.families.base.Family`."""
         modules = {"unet": self._base.unet}
         if self._trains_text:
@@ -304,13 +304,11 @@ class DiffusionFamily:
 
     def gradient_checkpointing(self, on: bool) -> None:
         """See :class:`~trainer.families.base.Family`."""
-        for module in self.adapted().values():
-            for switch in ("enable_gradient_checkpointing", "gradient_checkpointing_enable") if on else (
-                "disable_gradient_checkpointing", "gradient_checkpointing_disable"
-            ):  # fmt: skip
-                if hasattr(module, switch):
-                    getattr(module, switch)()
-                    break
+        unet, *encoders = self.adapted().values()
+        (unet.enable_gradient_checkpointing if on else unet.disable_gradient_checkpointing)()
+        for encoder in encoders:
+            (encoder.activation_checkpointing_enable if on else encoder.activation_checkpointing_disable)()
+        for module in (unet, *encoders):
             # Both libraries recompute only in training mode.
             module.train()
 
@@ -337,6 +335,8 @@ class DiffusionFamily:
             "lorafleet_buckets": ", ".join(f"{size} x{count}" for size, count in sorted(histogram.items())),
             "ss_num_train_images": str(len(self._examples)),
             "ss_num_reg_images": "0",
+            "ss_sd_model_name": Path(self._config.base_model).name,
+            "ss_new_sd_model_hash": self._base.weights_sha256,
         }
 
     def export(self, layers: Sequence[LoraLayer], export: Export) -> list[Path]:

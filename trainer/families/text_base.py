@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers.utils.logging import disable_progress_bar
 
 from lorafleet.contracts.problems import ConfigError, NoInputError
 from trainer.families.base import Control
@@ -74,7 +75,7 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def load_text_base(folder: Path, dtype: torch.dtype, device: torch.device, control: Control) -> TextBase:
-    """The folder's model in ``dtype`` on ``device``, frozen.
+    """The folder's model in ``dtype`` on ``device``, frozen, with SDPA where transformers has it for the architecture (not for Gemma 2).
 
     Raises:
         NoInputError: a file is missing or damaged.
@@ -87,11 +88,11 @@ def load_text_base(folder: Path, dtype: torch.dtype, device: torch.device, contr
         control.progress("reading the base model", done, len(files))
         digests.append((file.name, sha256_of(file)))
     control.progress("reading the base model", len(files), len(files))
+    disable_progress_bar()
     try:
         model, found = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
-            attn_implementation="sdpa",
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
@@ -147,6 +148,24 @@ def check_targets(names: Sequence[str], base: TextBase) -> None:
             raise ConfigError(
                 f"lora_targets: {other[0]} is no linear layer", hint="name linear layers, or use attention or transformer"
             )
+
+
+def set_recomputation(model: Any, on: bool) -> None:
+    """Whether the backward pass recomputes activations layer by layer.
+
+    Raises:
+        ConfigError: the architecture cannot.
+    """
+    if on and not model.supports_gradient_checkpointing:
+        raise ConfigError("gradient_checkpointing: this model cannot recompute its activations", hint="set it to false")
+    # transformers 5.2x renames the pair.
+    prefix = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
+    if not on:
+        getattr(model, f"{prefix}_checkpointing_disable")()
+        return
+    getattr(model, f"{prefix}_checkpointing_enable")({"use_reentrant": False})
+    # Only reentrant recomputation needs embeddings with a gradient; here they would cost the first layer's backward pass.
+    model.disable_input_require_grads()
 
 
 def _check(folder: Path) -> list[Path]:

@@ -11,10 +11,10 @@ from hashlib import sha256
 from typing import Any
 
 from jinja2.exceptions import TemplateError, TemplateSyntaxError
-from lorafleet.datasets.texts import Message, TextSample
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from lorafleet.contracts.problems import ConfigError, DataError
+from lorafleet.datasets.texts import Message, TextSample
 from trainer.families.encodings import key_of
 
 Span = tuple[int, int]
@@ -109,7 +109,9 @@ class TextEncoder:
             ids = [*begin, *ids, end]
             targets = [*(False for _ in begin), *targets, True]
         elif sample.messages[-1].role == "assistant" and not self._ends_by_itself(ids, targets):
-            ids, targets = [*ids, end], [*targets, True]
+            # The model must learn the way from its last word to the end, white space of the template included.
+            last = max((place for place, target in enumerate(targets) if target), default=-1)
+            ids, targets = [*ids, end], [*targets[: last + 1], *(True for _ in range(len(ids) - last))]
         if targets:
             targets[0] = False
         return EncodedText(ids[: self.max_length], targets[: self.max_length], len(ids) > self.max_length)

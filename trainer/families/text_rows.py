@@ -3,8 +3,8 @@
 from collections.abc import Hashable, Sequence
 
 import torch
-from lorafleet.datasets.findings import listed
 
+from lorafleet.datasets.findings import listed
 from trainer.families.base import MicroBatch, RowRef
 from trainer.families.packing import Pack
 from trainer.families.token_loss import IGNORED

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from lorafleet.datasets.texts import TextSample
 from torch import Tensor
 
+from lorafleet.datasets.texts import TextSample
 from trainer.families.base import Control
 from trainer.families.encodings import EncodingCache, key_of
 from trainer.families.text_encoding import EncodedText, TextEncoder
@@ -47,7 +47,7 @@ class TokenTable:
     def weights(self) -> list[int]:
         """Target tokens of each example."""
         sums = torch.cat([self.ends.new_zeros(1), self.targets.long().cumsum(0)])
-        return torch.diff(sums[torch.cat([self.ends.new_zeros(1), self.ends])]).tolist()  # type: ignore[no-any-return]
+        return torch.diff(sums[torch.cat([self.ends.new_zeros(1), self.ends])]).tolist()
 
 
 def content_key(sample: TextSample) -> str:
@@ -79,7 +79,5 @@ def token_table(samples: Sequence[TextSample], encoder: TextEncoder, cache: Enco
         sources=torch.tensor([number for number, _ in kept], dtype=torch.int64),
         cut=sum(text.cut for text in encoded),
     )
-    cache.put(
-        key, {**{name: getattr(table, name) for name in ("tokens", "targets", "ends", "sources")}, "cut": torch.tensor(table.cut)}
-    )
+    cache.put(key, {**vars(table), "cut": torch.tensor(table.cut)})
     return table

@@ -28,7 +28,6 @@ TEXT_TARGETS = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
 TEXT = ("text_encoder", "text_encoder_2")
 VARIANTS = {
     "alpha is half the rank": {"lora_rank": 4, "lora_alpha": 2},
-    "alpha is three times the rank": {"lora_rank": 4, "lora_alpha": 12},
     "rslora": {"lora_rank": 4, "lora_alpha": 2, "rslora": True},
 }
 
