@@ -132,7 +132,9 @@ def load_in_diffusers(base: Path, base_config: Path, weights: Path) -> float:
     """Load base and LoRA with diffusers alone; return how far the LoRA moves the UNet's output, relative to its norm."""
     import torch
     from diffusers import StableDiffusionPipeline
+    from diffusers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     pipeline = StableDiffusionPipeline.from_single_file(
         str(base), config=str(base_config), local_files_only=True, safety_checker=None, requires_safety_checker=False
     )

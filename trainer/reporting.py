@@ -109,8 +109,10 @@ class ConsoleReporter:
     def _show(self, what: str, done: int, total: int, words: str, eta: float | None = None) -> None:
         if not self.console.is_terminal:
             now = time.monotonic()
-            if done >= total or what != self._what or now - self._last >= self._every:
+            if what != self._what:
                 self._last, self._what = now, what
+            if done >= total or now - self._last >= self._every:
+                self._last = now
                 left = f"  ETA {_clock(eta)}" if eta else ""
                 self.say(f"{what} {done}/{total}  {words}{left}".rstrip())
             return

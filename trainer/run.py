@@ -189,7 +189,7 @@ class LoRATrainer:
             steps=total,
             loss=loss,
             seconds=time.monotonic() - started,
-            steps_per_second=1 / throughput.seconds_per_step if throughput.seconds_per_step else 0.0,
+            steps_per_second=throughput.mean_steps_per_second,
             rows_per_second=throughput.rows_per_second,
             unit=family.unit,
             beside_share=throughput.beside_share,

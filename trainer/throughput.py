@@ -43,6 +43,12 @@ class Throughput:
         total = self.training_seconds
         return self.beside_seconds / total if total else 0.0
 
+    @property
+    def mean_steps_per_second(self) -> float:
+        """Over the whole run but its first step, which pays for warm-up."""
+        seconds = self.training_seconds - (self.first_step_seconds or 0.0)
+        return (self._steps - 1) / seconds if seconds else 0.0
+
     def start(self) -> None:
         """The clock of the first step starts."""
         self._last = time.perf_counter()

@@ -11,9 +11,10 @@ from trainer import checkpoint, saving
 from trainer.outputs import Outputs
 from trainer.reporting import Reporter
 from trainer.signals import StopRequests
-from trainer.storage.fetch import fetch, fetch_checkpoint
+from trainer.storage.fetch import fetch
 from trainer.storage.locations import Location, parse_location
 from trainer.storage.publish import Publisher
+from trainer.storage.resume import fetch_checkpoint
 
 _ROOM_TO_START = 16 << 20
 
@@ -46,7 +47,7 @@ class Workspace:
         self._output = parse_location(config.output_dir)
         self.control = RunControl(stop, reporter)
         self.directory = self._output.local_path if self._output.is_local else work_directory(config.output_dir)
-        publisher = None if self._output.is_local else Publisher(self.directory, self._output, warn=reporter.warn)
+        publisher = None if self._output.is_local else Publisher(self.directory, self._output, warn=reporter.warn, check=stop.check)
         self.outputs = Outputs(self.directory, config, reporter, publisher)
 
     def open(self) -> TrainingConfig:
@@ -58,6 +59,8 @@ class Workspace:
         """
         config = self._config
         saving.prepare_output(self.directory, _ROOM_TO_START)
+        if self.outputs.publisher is not None:
+            self.outputs.publisher.prove()
         changes: dict[str, str] = {"output_dir": str(self.directory)}
         for key in ("train_data_dir", "metadata_path", "validation_data_dir", "base_model", "base_config"):
             value = getattr(config, key)

@@ -35,10 +35,22 @@ Number = Annotated[float, BeforeValidator(_no_boolean)]
 Names = Annotated[list[str], BeforeValidator(_one_or_many)]
 
 
+def _standard_bounds(schema: dict[str, Any]) -> None:
+    # pydantic writes the bounds of a key that may be null under its own names, which no reader of JSON Schema knows.
+    names = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
+    for key in schema["properties"].values():
+        for branch in key.get("anyOf", ()):
+            for own, standard in names.items():
+                if own in branch:
+                    branch[standard] = branch.pop(own)
+
+
 class TrainingConfig(BaseModel):
     """One training run."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=(), json_schema_extra=_standard_bounds
+    )
 
     train_data_dir: str = _key(
         "data", "Folder or URL (s3://, gs://, az://, file://) of the images, or a text set's file or folder."

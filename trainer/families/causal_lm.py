@@ -167,10 +167,7 @@ class CausalLMFamily:
         paths = base.attention if wanted == "attention" else base.linear
         if not paths:
             raise ConfigError(f"lora_targets: the model has no linear layers for '{wanted}'", hint="name layers in a list")
-        return module_targets(paths, [*base.linear, *self._head_path()])
-
-    def _head_path(self) -> list[str]:
-        return [name for name, module in self._base.model.named_modules() if module is self._base.head]
+        return module_targets(paths, [*base.linear, base.head_name])
 
     def encode(self, control: Control) -> tuple[EncodedSet, EncodedSet | None]:
         """See :class:`~trainer.families.base.Family`."""
@@ -254,7 +251,7 @@ class CausalLMFamily:
         """See :class:`~trainer.families.base.Family`."""
         if export.format != "peft":
             raise ConfigError(f"export_format: {export.format} is for image models", hint="use peft")
-        everything = [*self._base.linear, *self._head_path()]
+        everything = [*self._base.linear, self._base.head_name]
         facts = peft_adapter.AdapterFacts(
             base_name=Path(self._config.base_model).resolve().name,
             target_modules=module_targets((layer.path for layer in layers), everything),

@@ -30,15 +30,18 @@ _SHOWN = 3
 class TextBase:
     """A frozen base model.
 
-    ``digest`` is the hash of all its files. ``stop_ids`` are the tokens that end its output. ``linear`` are the paths of its linear
-    layers without the output head, ``attention`` of those inside attention.
+    ``digest`` is the hash of all its files. ``stop_ids`` are the tokens that end its output. ``names`` are the paths of all modules
+    before a LoRA adds more, ``linear`` those of the linear layers, ``attention`` of those inside attention, ``head_name`` that of the
+    output head, which is none of them.
     """
 
     model: Any
     digest: str
     stop_ids: frozenset[int]
+    names: tuple[str, ...]
     linear: tuple[str, ...]
     attention: tuple[str, ...]
+    head_name: str
 
     @property
     def decoder(self) -> nn.Module:
@@ -112,14 +115,17 @@ def load_text_base(folder: Path, dtype: torch.dtype, device: torch.device, contr
     model.requires_grad_(False)
     model.eval().to(device)
     head = model.get_output_embeddings()
-    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear) and module is not head]
-    inside = tuple(f"{name}." for name, module in model.named_modules() if _ATTENTION.search(type(module).__name__))
+    modules = dict(model.named_modules())
+    linear = [name for name, module in modules.items() if isinstance(module, nn.Linear) and module is not head]
+    inside = tuple(f"{name}." for name, module in modules.items() if _ATTENTION.search(type(module).__name__))
     return TextBase(
         model=model,
         digest=key_of(*digests),
         stop_ids=_stop_ids(folder),
+        names=tuple(modules),
         linear=tuple(linear),
         attention=tuple(name for name in linear if name.startswith(inside)),
+        head_name=next(name for name, module in modules.items() if module is head),
     )
 
 
@@ -137,13 +143,12 @@ def check_targets(names: Sequence[str], base: TextBase) -> None:
     Raises:
         ConfigError: a name matches nothing, or something other than linear layers.
     """
-    modules = dict(base.model.named_modules())
     for name in names:
-        matched = [path for path in modules if path == name or path.endswith(f".{name}")]
+        matched = [path for path in base.names if path == name or path.endswith(f".{name}")]
         if not matched:
             known = ", ".join(module_targets(base.linear, base.linear)[:8])
             raise ConfigError(f"lora_targets: the model has no '{name}'", hint=f"it has {known}")
-        other = [path for path in matched if not isinstance(modules[path], nn.Linear)]
+        other = sorted(set(matched) - {*base.linear, base.head_name})
         if other:
             raise ConfigError(
                 f"lora_targets: {other[0]} is no linear layer", hint="name linear layers, or use attention or transformer"

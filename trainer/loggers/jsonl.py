@@ -1,6 +1,7 @@
 """The log as JSON lines: what the loss picture, scripts and the console read."""
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,7 +29,8 @@ class JsonLinesLogger:
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """See :class:`~trainer.loggers.base.Logger`."""
-        self._write({"step": step, **values})
+        # JSON has no word for infinity, which a gradient's norm may be under fp16.
+        self._write({"step": step, **{name: value if math.isfinite(value) else None for name, value in values.items()}})
 
     def image(self, step: int, name: str, path: Path) -> None:
         """See :class:`~trainer.loggers.base.Logger`."""
@@ -63,5 +65,3 @@ def read_log(path: Path) -> list[dict[str, Any]]:
         if isinstance(value, dict) and isinstance(value.get("step"), int):
             lines.append(value)
     return lines
-
-

@@ -1,11 +1,15 @@
 """The newest numbers at ``http://127.0.0.1:PORT/metrics``, for Prometheus to scrape."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
+from lorafleet.contracts.metrics import TRAINER, TRAINER_PREFIX
 from trainer.loggers.base import RunFacts
+
+_HELP = {metric.name: metric.help for metric in TRAINER}
 
 
 class PrometheusLogger:
@@ -27,7 +31,8 @@ class PrometheusLogger:
         """See :class:`~trainer.loggers.base.Logger`."""
         for name, value in {"step": float(step), **values}.items():
             if name not in self._gauges:
-                self._gauges[name] = Gauge(f"lorafleet_train_{name}", f"Training: {name}", ["run"], registry=self._registry)
+                metric = TRAINER_PREFIX + re.sub(r"[^a-zA-Z0-9_]", "_", name)
+                self._gauges[name] = Gauge(metric, _HELP.get(metric, name), ["run"], registry=self._registry)
             self._gauges[name].labels(self._run_name).set(value)
 
     def image(self, step: int, name: str, path: Path) -> None:

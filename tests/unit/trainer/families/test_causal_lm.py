@@ -23,7 +23,7 @@ from trainer.tiny.causal_lm import make_llama
 
 CPU = Placement(torch.device("cpu"), torch.float32)
 BF16 = Placement(torch.device("cpu"), torch.bfloat16)
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {"prompt": "What is the capital of France?", "completion": " Paris."},
     {"prompt": "Count to five.", "completion": " One, two, three, four, five."},
     {"prompt": "a photo of", "completion": " a cat and a dog"},

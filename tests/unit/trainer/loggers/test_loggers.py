@@ -1,4 +1,5 @@
 import json
+import os
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from lorafleet.contracts.metrics import TRAINER
 from lorafleet.contracts.problems import ConfigError
 from lorafleet.contracts.training import from_mapping
 from trainer.loggers.base import RunFacts
@@ -39,6 +41,14 @@ def test_jsonl_holds_each_step_once_after_a_resume(tmp_path: Path) -> None:
     fill(group, range(6, 10))
     group.close("finished")
     assert [line["step"] for line in read_log(tmp_path / "log.jsonl")] == list(range(1, 10))
+
+
+def test_every_line_is_strict_json(tmp_path: Path) -> None:
+    group = LoggerGroup.open(facts(tmp_path), pytest.fail)
+    group.scalars(1, {"loss": 1.5, "grad_norm": float("inf"), "other": float("nan")})
+    group.close("finished")
+    line = json.loads((tmp_path / "log.jsonl").read_text(), parse_constant=pytest.fail)
+    assert line == {"step": 1, "loss": 1.5, "grad_norm": None, "other": None}
 
 
 def test_a_new_run_starts_a_new_log(tmp_path: Path) -> None:
@@ -76,8 +86,11 @@ def test_wandb_offline_keeps_the_run_and_leaks_neither_key_nor_path(tmp_path: Pa
     group.image(4, "sample/0", tmp_path / "a.png")
     group.close("finished")
     assert warnings == []
-    runs = list((tmp_path / "wandb").glob("offline-run-*/run-*.wandb"))
-    assert len(runs) == 1
+    again = LoggerGroup.open(facts(tmp_path, resumed=3, loggers="wandb"), warnings.append)
+    again.close("finished")
+    assert warnings == []
+    runs = sorted((tmp_path / "wandb").glob("offline-run-*/run-*.wandb"))
+    assert len({run.name for run in runs}) == 1
     content = runs[0].read_bytes()
     assert b"learning_rate" in content
     assert b"0123456789abcdef" not in content
@@ -88,12 +101,16 @@ def test_prometheus_serves_the_newest_numbers_on_loopback_only(tmp_path: Path) -
     logger = PrometheusLogger()
     logger.start(facts(tmp_path))
     logger.scalars(3, {"loss": 0.5})
-    logger.scalars(4, {"loss": 0.25})
+    logger.scalars(4, {"loss": 0.25, "plugin/s own": 1.0})
     assert logger._server.server_address[0] == "127.0.0.1"
     with urllib.request.urlopen(f"http://127.0.0.1:{logger.port}/metrics", timeout=5) as answer:
         text = answer.read().decode()
     assert 'lorafleet_train_loss{run="my_style"} 0.25' in text
     assert 'lorafleet_train_step{run="my_style"} 4.0' in text
+    assert 'lorafleet_train_plugin_s_own{run="my_style"} 1.0' in text
+    for metric in TRAINER:
+        if metric.name in ("lorafleet_train_loss", "lorafleet_train_step"):
+            assert f"# HELP {metric.name} {metric.help}\n# TYPE {metric.name} {metric.kind}" in text
     logger.finish("finished")
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"http://127.0.0.1:{logger.port}/metrics", timeout=5)
@@ -123,6 +140,20 @@ def test_a_failing_logger_is_warned_of_once_and_the_others_go_on(tmp_path: Path,
     assert len(warnings) == 1
     assert "'broken' failed" in warnings[0]
     assert len(read_log(tmp_path / "log.jsonl")) == 3
+
+
+def test_a_full_disk_ends_the_log_and_not_the_run(tmp_path: Path) -> None:
+    warnings: list[str] = []
+    full = JsonLinesLogger()
+    group = LoggerGroup({"jsonl": full}, warnings.append)
+    group._tell(lambda logger: logger.start(facts(tmp_path)))
+    assert full._file is not None
+    full._file.close()
+    full._file = os.fdopen(os.open("/dev/full", os.O_WRONLY), "w")
+    fill(group, range(1, 4))
+    group.close("finished")
+    assert len(warnings) == 1
+    assert "No space left on device" in warnings[0]
 
 
 def test_an_unknown_logger_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,272 @@
+"""``fleet.yaml``: what is released where, how it is watched, and when it is taken back. The one file that a user edits."""
+
+from collections.abc import Sequence
+from datetime import time, timedelta
+from difflib import get_close_matches
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+from lorafleet.contracts import conditions, shares
+from lorafleet.contracts.conditions import ConditionText
+from lorafleet.contracts.credentials import find_credential
+from lorafleet.contracts.durations import Duration
+from lorafleet.contracts.image import UntaggedImage
+from lorafleet.contracts.layout import ID
+from lorafleet.contracts.shares import Percentage, Share, Strategy
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_MOST_WORKERS = 1000
+
+
+class _Part(BaseModel):
+    # What is written into the file has one name, in fleet.yaml, in the JSON Schema and when written out again.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, serialize_by_alias=True)
+
+
+def _base_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+        raise ValueError(f"{url!r} is no https:// address")
+    if not parts.hostname or parts.username is not None or parts.query or parts.fragment:
+        raise ValueError(f"{url!r} must hold a host and a path only")
+    return url.rstrip("/")
+
+
+def _no_credential(text: str) -> str:
+    found = find_credential(text)
+    if found is not None:
+        raise ValueError(f"this is {found[1]}; keep it in the service that uses it and name the channel or account here")
+    return text
+
+
+def _time_of_day(value: Any) -> time:
+    if isinstance(value, time):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 24 * 60:
+        # YAML 1.1 reads 17:00 as a number to the base 60; 09:00 it reads as text.
+        return time(*divmod(value, 60))
+    if isinstance(value, str):
+        hour, colon, minute = value.partition(":")
+        if colon and hour.isdecimal() and minute.isdecimal() and len(minute) == 2 and int(hour) < 24 and int(minute) < 60:
+            return time(int(hour), int(minute))
+    raise ValueError(f"{value!r} is no time of day; write it as 09:00")
+
+
+Name = Annotated[str, StringConstraints(pattern=rf"^{ID}$", max_length=63)]
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(_no_credential)]
+TimeOfDay = Annotated[
+    time,
+    PlainValidator(_time_of_day),
+    PlainSerializer(lambda value: value.strftime("%H:%M"), return_type=str),
+    WithJsonSchema({"anyOf": [{"type": "string", "pattern": "^([01]?[0-9]|2[0-3]):[0-5][0-9]$"}, {"type": "integer"}]}),
+]
+
+
+class Address(_Part):
+    """Where a service is."""
+
+    url: BaseUrl
+
+
+class ClusterRelease(_Part):
+    """How a release takes over one site. ``share`` is what the candidate gets first; it follows from the strategy if left out."""
+
+    site: Name
+    target_size: int = Field(alias="targetSize", ge=1, le=_MOST_WORKERS, strict=True, description="Workers once promoted.")
+    strategy: Strategy
+    share: Percentage | None = Field(default=None, description="canary: 10%, rolling: 25%; bluegreen has none.")
+
+    @field_validator("share")
+    @classmethod
+    def _share_fits(cls, share: Share | None, info: ValidationInfo) -> Share | None:
+        if share is not None and "strategy" in info.data:
+            shares.schedule(info.data["strategy"], share)
+        return share
+
+    @property
+    def schedule(self) -> tuple[Share, ...]:
+        """The shares that the candidate gets one after the other."""
+        return shares.schedule(self.strategy, self.share or shares.DEFAULT_SHARES[self.strategy])
+
+
+class ReleasePlan(_Part):
+    """What is released where, and for how long things are watched, kept and waited for."""
+
+    clusters: tuple[ClusterRelease, ...] = Field(min_length=1)
+    watch: Duration = Field(default=timedelta(minutes=5), description="How long each share is watched before the next.")
+    warm: Duration = Field(default=timedelta(minutes=30), description="How long blue-green keeps the old workers after the switch.")
+    drain: Duration = Field(default=timedelta(hours=2), description="How long old leases may go on after a promotion.")
+
+    @field_validator("clusters")
+    @classmethod
+    def _one_per_site(cls, clusters: tuple[ClusterRelease, ...]) -> tuple[ClusterRelease, ...]:
+        _no_repeat([cluster.site for cluster in clusters])
+        return clusters
+
+
+class Monitor(_Part):
+    """Where metrics come from. The console counts leases, heartbeats and outcomes itself; queries go to Prometheus."""
+
+    metrics_account: Name | None = Field(default=None, alias="metricsAccount", description="Spinnaker's account of Prometheus.")
+    scopes: tuple[Name, ...] = Field(default=(), description="What metrics are told apart by: clouds or sites.")
+    queries: dict[Annotated[str, StringConstraints(pattern=rf"^{conditions.NAME}$")], Text] = Field(
+        default_factory=dict, description="PromQL by the name that conditions use."
+    )
+
+    @model_validator(mode="after")
+    def _queries_have_an_account(self) -> "Monitor":
+        if self.queries and self.metrics_account is None:
+            raise ValueError("monitor.queries need monitor.metricsAccount, where they are run")
+        for name in self.queries:
+            if name in conditions.MEASURED:
+                raise ValueError(f"monitor.queries: the console measures {name} itself; give the query another name")
+        return self
+
+
+class Rollback(_Part):
+    """When a candidate is taken back. ``within`` counts from the first violating sample until no worker of it is left."""
+
+    trigger: Literal["automatic"] = "automatic"
+    conditions: tuple[ConditionText, ...] = Field(
+        default=(conditions.parse_condition("errorRate > 5%"), conditions.parse_condition("latency > 2s")), min_length=1
+    )
+    within: Duration = timedelta(seconds=90)
+    min_samples: int = Field(
+        default=20, ge=1, le=100_000, strict=True, description="Ended attempts before a ratio is judged; fewer mean: not promoted."
+    )
+
+    @field_validator("within")
+    @classmethod
+    def _some_time(cls, within: timedelta) -> timedelta:
+        if not timedelta(seconds=1) <= within <= timedelta(hours=1):
+            raise ValueError("a rollback takes between 1s and 1h")
+        return within
+
+    @field_validator("conditions")
+    @classmethod
+    def _no_repeat(cls, found: tuple[conditions.Condition, ...]) -> tuple[conditions.Condition, ...]:
+        _no_repeat([str(condition) for condition in found])
+        return found
+
+
+class Approval(_Part):
+    """A person's consent that a release waits for. A rollback never waits for one."""
+
+    before: Literal["start", "promote"]
+    roles: tuple[Text, ...] = Field(default=(), description="Who may consent; empty: whoever may run the pipeline.")
+    instructions: Text | None = None
+    timeout: Duration = timedelta(hours=24)
+
+
+class Event(StrEnum):
+    """What a notification tells."""
+
+    STARTING = "starting"
+    COMPLETE = "complete"
+    FAILED = "failed"
+
+
+class Notification(_Part):
+    """A message to people; Spinnaker holds the credentials of the service."""
+
+    type: Literal["slack", "email", "googlechat", "microsoftteams", "pubsub"]
+    address: Text
+    when: tuple[Event, ...] = Field(default=(Event.FAILED,), min_length=1)
+
+
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+
+class Window(_Part):
+    """When releases may begin, in Spinnaker's time zone; one whose end lies before its start goes on after midnight."""
+
+    days: tuple[Day, ...] = Field(default=("mon", "tue", "wed", "thu", "fri"), min_length=1)
+    start: TimeOfDay
+    end: TimeOfDay
+
+    @model_validator(mode="after")
+    def _takes_time(self) -> "Window":
+        if self.start == self.end:
+            raise ValueError("a window's start and end differ")
+        return self
+
+
+class FleetSpec(_Part):
+    """A whole ``fleet.yaml``. The facts of a site stand in ``sites/<site>.json``, see :mod:`lorafleet.contracts.site`."""
+
+    application: Name = Field(description="Spinnaker's application.")
+    image: UntaggedImage = Field(
+        description="The trainer's image. With a digest it is what is released; without, the release names one."
+    )
+    console: Address | None = Field(default=None, description="Where the workers and the pipeline find the console.")
+    gate: Address | None = Field(default=None, description="Spinnaker's Gate.")
+    sites: tuple[Name, ...] = Field(min_length=1)
+    home: Name = Field(description="The site of the console and its database.")
+    standby: Name | None = Field(default=None, description="The site of the database's streaming copy.")
+    release: ReleasePlan
+    monitor: Monitor = Monitor()
+    rollback: Rollback = Rollback()
+    approvals: tuple[Approval, ...] = ()
+    notifications: tuple[Notification, ...] = ()
+    windows: tuple[Window, ...] = Field(default=(), description="Empty: releases may begin at any time.")
+
+    # Each check hangs on the key that is wrong, so that an error names its line.
+    @field_validator("sites")
+    @classmethod
+    def _sites_differ(cls, sites: tuple[str, ...]) -> tuple[str, ...]:
+        _no_repeat(sites)
+        return sites
+
+    @field_validator("home", "standby")
+    @classmethod
+    def _is_a_site(cls, site: str | None, info: ValidationInfo) -> str | None:
+        if site is not None and "sites" in info.data:
+            _one_of(site, info.data["sites"], "sites")
+        if info.field_name == "standby" and site is not None and site == info.data.get("home"):
+            raise ValueError(f"standby: '{site}' is the home too; a standby in the same place falls with it")
+        return site
+
+    @field_validator("release")
+    @classmethod
+    def _clusters_are_sites(cls, release: ReleasePlan, info: ValidationInfo) -> ReleasePlan:
+        for index, cluster in enumerate(release.clusters):
+            if "sites" in info.data:
+                _one_of(cluster.site, info.data["sites"], "sites", f"clusters[{index}].site: ")
+        return release
+
+    @field_validator("rollback")
+    @classmethod
+    def _conditions_are_measured(cls, rollback: Rollback, info: ValidationInfo) -> Rollback:
+        if "monitor" in info.data:
+            known = (*conditions.MEASURED, *info.data["monitor"].queries)
+            for index, condition in enumerate(rollback.conditions):
+                _one_of(condition.metric, known, "monitor.queries", f"conditions[{index}]: ")
+        return rollback
+
+
+def _one_of(name: str, known: Sequence[str], where: str, place: str = "") -> None:
+    if name not in known:
+        near = get_close_matches(name, known, n=1)
+        raise ValueError(f"{place}'{name}' is not in {where}" + (f"; did you mean '{near[0]}'?" if near else ""))
+
+
+def _no_repeat(names: Sequence[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"'{name}' stands twice")

@@ -1,0 +1,23 @@
+"""``lorafleet doctor``'s command line."""
+
+from typing import Annotated
+
+import typer
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    require_gpu: Annotated[bool, typer.Option("--require-gpu", help="Let a missing GPU fail too.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Check that this machine can train. Ends with code 69 when something fails."""
+    from rich.console import Console
+
+    from trainer.doctor import print_report, run_doctor
+
+    report = run_doctor(device, require_gpu)
+    if as_json:
+        typer.echo(report.as_json())
+    else:
+        print_report(report, Console())
+    raise typer.Exit(report.exit_code)
