@@ -111,7 +111,13 @@ def compare(options: argparse.Namespace, cached: bool) -> dict[str, Any]:
             command = [sys.executable, __file__, "--side", side, "--folder", str(options.folder), "--size", options.size]
             command += ["--batch", str(options.batch), "--steps", str(options.steps), "--resolution", str(options.resolution)]
             command += ["--cached"] if cached else []
-            done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1", "STARTED": str(time.time())})
+            done = subprocess.run(
+                command,
+                check=True,
+                capture_output=True,
+                text=True,
+                env={**os.environ, "HF_HUB_OFFLINE": "1", "STARTED": str(time.time())},
+            )
             results[side].append(json.loads(done.stdout.splitlines()[-1]))
     mode = "both cache latents and text" if cached else "neither caches: VAE and text encoder run every step"
     medians = {side: {key: statistics.median(run[key] for run in runs) for key in runs[0]} for side, runs in results.items()}

@@ -42,7 +42,7 @@ class LossWatch:
         if values.is_cuda:
             host = torch.empty(values.shape, pin_memory=True)
             host.copy_(values, non_blocking=True)
-            ready = torch.cuda.Event()
+            ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
             ready.record()
             values = host
         self._pending.append(_Pending(step, names, values, ready))
@@ -74,4 +74,3 @@ class LossWatch:
             f"{what} of step {step + 1} is not finite; its files: {shown}",
             hint="look at these files, lower learning_rate, or use precision: bf16 or fp32; the last checkpoint is good",
         )
-

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lorafleet.contracts.gpus import peak_flops
 
+from lorafleet.contracts.gpus import peak_flops
 from lorafleet.contracts.problems import ConfigError, LorafleetError
 from lorafleet.contracts.training import TrainingConfig, from_mapping
 from trainer import checkpoint, distributed, lora, optimizers, placement, provenance, saving, state_tree

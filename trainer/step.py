@@ -105,7 +105,7 @@ class Stepper:
             torch.manual_seed(seed_of(self._seed, "step", step, position, self._world.rank))
             with autocast(self._placement):
                 loss = self._family.loss(batch.to(self._placement.device)) / weight
-            self.scaler.scale(loss).backward()
+            torch.autograd.backward(self.scaler.scale(loss))
             losses.append(loss.detach().float())
             names.append(batch.names)
         stacked = torch.stack(losses) if losses else torch.zeros(1, device=self._placement.device)

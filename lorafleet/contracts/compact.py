@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from lorafleet.contracts.conditions import ConditionText
 from lorafleet.contracts.document import Document, validate
-from lorafleet.contracts.fleet import FleetSpec, Name
+from lorafleet.contracts.fleet import FleetSpec
+from lorafleet.contracts.identifiers import Id
 from lorafleet.contracts.image import ImageReference, parse_image
 from lorafleet.contracts.problems import ConfigError, Problem
 from lorafleet.contracts.shares import Strategy
@@ -20,7 +21,7 @@ class _Part(BaseModel):
 class CompactCluster(_Part):
     """One site; ``account`` is its name. ``container`` may carry a tag, see :func:`compile_compact`."""
 
-    account: Name
+    account: Id
     container: str
     target_size: int = Field(alias="targetSize", ge=1, strict=True)
     strategy: Strategy
@@ -43,8 +44,8 @@ class MonitorStage(_Part):
     """What is watched."""
 
     type: Literal["monitor"]
-    metrics_account: Name = Field(alias="metricsAccount")
-    scopes: tuple[Name, ...] = ()
+    metrics_account: Id = Field(alias="metricsAccount")
+    scopes: tuple[Id, ...] = ()
 
 
 class RollbackStage(_Part):
@@ -77,7 +78,7 @@ class CompactPipeline(_Part):
 class CompactSpec(_Part):
     """The whole compact form."""
 
-    application: Name
+    application: Id
     pipeline: CompactPipeline
 
 

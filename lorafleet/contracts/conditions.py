@@ -95,7 +95,7 @@ def _condition(value: Any) -> Condition:
     if isinstance(value, Condition):
         return value
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} is no condition; write it as 'errorRate > 5%'")  # noqa: TRY004: pydantic reports ValueErrors only
+        raise ValueError(f"{value!r} is no condition; write it as 'errorRate > 5%'")
     return parse_condition(value)
 
 

@@ -14,16 +14,22 @@ _NAMES = re.compile(
 )
 _VALUES = {
     "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
-    "a kubeconfig": re.compile(r"(?:client-key-data|client-certificate-data|current-context)\s*:|[\"']?kind[\"']?\s*:\s*[\"']?Config\b"),
+    "a kubeconfig": re.compile(
+        r"(?:client-key-data|client-certificate-data|current-context)\s*:|[\"']?kind[\"']?\s*:\s*[\"']?Config\b"
+    ),
     "an AWS access key": re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
     "a JSON web token": re.compile(r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\."),
-    "an access token": re.compile(r"\b(?:gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{20,}|xox[abeoprs]-[\w-]{10,}|spk_\w{10,}|ya29\.[\w-]{20,})"),
+    "an access token": re.compile(
+        r"\b(?:gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{20,}|xox[abeoprs]-[\w-]{10,}|spk_\w{10,}|ya29\.[\w-]{20,})"
+    ),
     "an Azure account key": re.compile(r"\bAccountKey=", re.IGNORECASE),
     "a signed URL": re.compile(r"[?&](?:sig|X-Amz-Signature|X-Goog-Signature)=", re.IGNORECASE),
     "a URL with a password": re.compile(r"://[^/\s:@]*:[^/\s@]+@"),
-    "a chat webhook": re.compile(r"https://(?:hooks\.slack\.com|[\w.-]+\.webhook\.office\.com|chat\.googleapis\.com)/", re.IGNORECASE),
+    "a chat webhook": re.compile(
+        r"https://(?:hooks\.slack\.com|[\w.-]+\.webhook\.office\.com|chat\.googleapis\.com)/", re.IGNORECASE
+    ),
     "a credential on a command line": re.compile(r"^--?(?:token|password|client-key)\b"),
-}  # fmt: skip
+}
 
 
 def find_credential(value: Any) -> tuple[str, str] | None:

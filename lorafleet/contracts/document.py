@@ -91,6 +91,9 @@ def explain(model: type[BaseModel], document: Document, error: ValidationError) 
     """One problem for each of pydantic's errors, with the line and, for an unknown key, the nearest right one."""
     problems = []
     for detail in error.errors():
+        if detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]:
+            # pydantic counts only the items that are right; each wrong one has an error of its own.
+            continue
         path = _document_path(document, detail["loc"])
         key = ".".join(str(part) for part in path) or "document"
         if detail["type"] == "extra_forbidden":

@@ -42,7 +42,7 @@ def _duration(value: Any) -> timedelta:
     if isinstance(value, timedelta):
         return value
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} has no unit; write it as 90s, 5m or 1h30m")  # noqa: TRY004: pydantic reports ValueErrors only
+        raise ValueError(f"{value!r} has no unit; write it as 90s, 5m or 1h30m")
     return parse_duration(value)
 
 

@@ -21,12 +21,12 @@ from pydantic import (
     model_validator,
 )
 
-from lorafleet.contracts import conditions, shares
-from lorafleet.contracts.conditions import ConditionText
+from lorafleet.contracts import shares
+from lorafleet.contracts.conditions import MEASURED, NAME, Condition, ConditionText, parse_condition
 from lorafleet.contracts.credentials import find_credential
 from lorafleet.contracts.durations import Duration
+from lorafleet.contracts.identifiers import Id
 from lorafleet.contracts.image import UntaggedImage
-from lorafleet.contracts.layout import ID
 from lorafleet.contracts.shares import Percentage, Share, Strategy
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -34,7 +34,7 @@ _MOST_WORKERS = 1000
 
 
 class _Part(BaseModel):
-    # What is written into the file has one name, in fleet.yaml, in the JSON Schema and when written out again.
+    # Only the aliases are read and written, so that a key has one name in fleet.yaml, in the JSON Schema and in what is dumped.
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, serialize_by_alias=True)
 
 
@@ -67,7 +67,6 @@ def _time_of_day(value: Any) -> time:
     raise ValueError(f"{value!r} is no time of day; write it as 09:00")
 
 
-Name = Annotated[str, StringConstraints(pattern=rf"^{ID}$", max_length=63)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(_no_credential)]
 TimeOfDay = Annotated[
@@ -87,7 +86,7 @@ class Address(_Part):
 class ClusterRelease(_Part):
     """How a release takes over one site. ``share`` is what the candidate gets first; it follows from the strategy if left out."""
 
-    site: Name
+    site: Id
     target_size: int = Field(alias="targetSize", ge=1, le=_MOST_WORKERS, strict=True, description="Workers once promoted.")
     strategy: Strategy
     share: Percentage | None = Field(default=None, description="canary: 10%, rolling: 25%; bluegreen has none.")
@@ -123,9 +122,9 @@ class ReleasePlan(_Part):
 class Monitor(_Part):
     """Where metrics come from. The console counts leases, heartbeats and outcomes itself; queries go to Prometheus."""
 
-    metrics_account: Name | None = Field(default=None, alias="metricsAccount", description="Spinnaker's account of Prometheus.")
-    scopes: tuple[Name, ...] = Field(default=(), description="What metrics are told apart by: clouds or sites.")
-    queries: dict[Annotated[str, StringConstraints(pattern=rf"^{conditions.NAME}$")], Text] = Field(
+    metrics_account: Id | None = Field(default=None, alias="metricsAccount", description="Spinnaker's account of Prometheus.")
+    scopes: tuple[Id, ...] = Field(default=(), description="What metrics are told apart by: clouds or sites.")
+    queries: dict[Annotated[str, StringConstraints(pattern=rf"^{NAME}$")], Text] = Field(
         default_factory=dict, description="PromQL by the name that conditions use."
     )
 
@@ -134,7 +133,7 @@ class Monitor(_Part):
         if self.queries and self.metrics_account is None:
             raise ValueError("monitor.queries need monitor.metricsAccount, where they are run")
         for name in self.queries:
-            if name in conditions.MEASURED:
+            if name in MEASURED:
                 raise ValueError(f"monitor.queries: the console measures {name} itself; give the query another name")
         return self
 
@@ -144,7 +143,8 @@ class Rollback(_Part):
 
     trigger: Literal["automatic"] = "automatic"
     conditions: tuple[ConditionText, ...] = Field(
-        default=(conditions.parse_condition("errorRate > 5%"), conditions.parse_condition("latency > 2s")), min_length=1
+        default=(parse_condition("errorRate > 5%"), parse_condition("latency > 2s")),
+        min_length=1,
     )
     within: Duration = timedelta(seconds=90)
     min_samples: int = Field(
@@ -160,7 +160,7 @@ class Rollback(_Part):
 
     @field_validator("conditions")
     @classmethod
-    def _no_repeat(cls, found: tuple[conditions.Condition, ...]) -> tuple[conditions.Condition, ...]:
+    def _conditions_differ(cls, found: tuple[Condition, ...]) -> tuple[Condition, ...]:
         _no_repeat([str(condition) for condition in found])
         return found
 
@@ -210,15 +210,15 @@ class Window(_Part):
 class FleetSpec(_Part):
     """A whole ``fleet.yaml``. The facts of a site stand in ``sites/<site>.json``, see :mod:`lorafleet.contracts.site`."""
 
-    application: Name = Field(description="Spinnaker's application.")
+    application: Id = Field(description="Spinnaker's application.")
     image: UntaggedImage = Field(
         description="The trainer's image. With a digest it is what is released; without, the release names one."
     )
     console: Address | None = Field(default=None, description="Where the workers and the pipeline find the console.")
     gate: Address | None = Field(default=None, description="Spinnaker's Gate.")
-    sites: tuple[Name, ...] = Field(min_length=1)
-    home: Name = Field(description="The site of the console and its database.")
-    standby: Name | None = Field(default=None, description="The site of the database's streaming copy.")
+    sites: tuple[Id, ...] = Field(min_length=1)
+    home: Id = Field(description="The site of the console and its database.")
+    standby: Id | None = Field(default=None, description="The site of the database's streaming copy.")
     release: ReleasePlan
     monitor: Monitor = Monitor()
     rollback: Rollback = Rollback()
@@ -239,7 +239,7 @@ class FleetSpec(_Part):
         if site is not None and "sites" in info.data:
             _one_of(site, info.data["sites"], "sites")
         if info.field_name == "standby" and site is not None and site == info.data.get("home"):
-            raise ValueError(f"standby: '{site}' is the home too; a standby in the same place falls with it")
+            raise ValueError(f"'{site}' is the home too; a standby in the same place falls with it")
         return site
 
     @field_validator("release")
@@ -254,7 +254,7 @@ class FleetSpec(_Part):
     @classmethod
     def _conditions_are_measured(cls, rollback: Rollback, info: ValidationInfo) -> Rollback:
         if "monitor" in info.data:
-            known = (*conditions.MEASURED, *info.data["monitor"].queries)
+            known = (*MEASURED, *info.data["monitor"].queries)
             for index, condition in enumerate(rollback.conditions):
                 _one_of(condition.metric, known, "monitor.queries", f"conditions[{index}]: ")
         return rollback

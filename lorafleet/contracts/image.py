@@ -4,18 +4,16 @@ import re
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
-from pydantic import PlainSerializer, PlainValidator, StringConstraints, WithJsonSchema
+from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
 # The grammar is that of github.com/distribution/reference.
-_DIGEST = r"sha256:[0-9a-f]{64}"
+DIGEST = r"sha256:[0-9a-f]{64}"
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _HOST = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?"
 _PATH = rf"{_PART}(?:/{_PART})*"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
-_REFERENCE = rf"(?:(?P<registry>{_HOST})/)?(?P<repository>{_PATH})(?::(?P<tag>{_TAG}))?(?:@(?P<digest>{_DIGEST}))?"
+_REFERENCE = rf"(?:(?P<registry>{_HOST})/)?(?P<repository>{_PATH})(?::(?P<tag>{_TAG}))?(?:@(?P<digest>{DIGEST}))?"
 _LONGEST_NAME = 255
-
-Digest = Annotated[str, StringConstraints(pattern=rf"^{_DIGEST}$")]
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ def parse_image(text: str) -> ImageReference:
     if found is not None and not _is_host(found["registry"] or ""):
         # Without the marks of a host the first part belongs to the path, whose letters are small.
         found = re.fullmatch(_REFERENCE.replace(_HOST, r"(?!)"), text, re.ASCII)
-    if found is None or len(text.split("@")[0]) > _LONGEST_NAME:
+    if found is None or len(text.partition("@")[0]) > _LONGEST_NAME:
         raise ValueError(f"{text[:80]!r} is no image; write it as registry/repository@sha256:…")
     return ImageReference(
         repository=found["repository"], registry=found["registry"] or "", tag=found["tag"] or "", digest=found["digest"] or ""
@@ -72,7 +70,7 @@ def _untagged(value: Any) -> ImageReference:
     if isinstance(value, str):
         value = parse_image(value)
     if not isinstance(value, ImageReference):
-        raise ValueError("write the image as registry/repository or registry/repository@sha256:…")  # noqa: TRY004: pydantic reports ValueErrors only
+        raise ValueError("write the image as registry/repository or registry/repository@sha256:…")
     if value.tag:
         raise ValueError(f"'{value}' names a tag, which may change; name its digest, or neither and give the digest at release")
     return value
@@ -84,6 +82,6 @@ UntaggedImage = Annotated[
     PlainValidator(_untagged),
     PlainSerializer(str, return_type=str),
     WithJsonSchema(
-        {"type": "string", "pattern": rf"^(?:{_HOST}/)?{_PATH}(?:@{_DIGEST})?$", "description": "An image without a tag."}
+        {"type": "string", "pattern": rf"^(?:{_HOST}/)?{_PATH}(?:@{DIGEST})?$", "description": "An image without a tag."}
     ),
 ]

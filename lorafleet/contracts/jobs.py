@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from lorafleet.contracts import layout
+from lorafleet.contracts.identifiers import Digest, Id
 from lorafleet.contracts.outcomes import OutcomeClass
 from lorafleet.contracts.training import TrainingConfig
 
@@ -51,8 +52,6 @@ Secret = Annotated[
     PlainSerializer(lambda secret: secret.get_secret_value(), return_type=str, when_used="json"),
 ]
 GrantUrl = Annotated[Secret, AfterValidator(_safe_url)]
-Id = Annotated[str, StringConstraints(pattern=rf"^{layout.ID}$", max_length=63)]
-Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 Fence = Annotated[int, Field(ge=1, lt=2**63)]
 Step = Annotated[int, Field(ge=0, lt=2**63)]

@@ -8,8 +8,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from lorafleet.contracts.conditions import ConditionText
-from lorafleet.contracts.fleet import Name
-from lorafleet.contracts.image import Digest
+from lorafleet.contracts.identifiers import Digest, Id
 from lorafleet.contracts.outcomes import OutcomeClass
 from lorafleet.contracts.shares import NONE, Percentage, Share, Strategy, schedule
 
@@ -91,7 +90,7 @@ class Decision(StrEnum):
     """``inconclusive``: too few samples until the deadline, hence not promoted."""
 
     WAITING = "waiting"
-    PASS = "pass"  # noqa: S105: a decision
+    PASSED = "passed"
     BREACH = "breach"
     INCONCLUSIVE = "inconclusive"
 
@@ -106,7 +105,7 @@ class HardFault(StrEnum):
 class Breach(_Part):
     """What was broken, where and when. A condition comes with the value that broke it, a hard fault stands alone."""
 
-    site: Name
+    site: Id
     at: AwareDatetime
     condition: ConditionText | None = None
     value: float | None = None
@@ -127,7 +126,7 @@ class Verdict(_Part):
     """What the guard says of a candidate in all sites; a breach in one takes it back in every one."""
 
     decision: Decision = Decision.WAITING
-    counts: dict[Name, OutcomeCounts] = Field(default_factory=dict, description="By site.")
+    counts: dict[Id, OutcomeCounts] = Field(default_factory=dict, description="By site.")
     breaches: tuple[Breach, ...] = ()
     evaluated_at: AwareDatetime | None = None
 
@@ -144,7 +143,7 @@ class SiteRelease(_Part):
     ``step`` counts the shares of :attr:`schedule` that were given; 0 means that it gets no requests yet.
     """
 
-    site: Name
+    site: Id
     strategy: Strategy
     target_size: int = Field(ge=1)
     first_share: Percentage

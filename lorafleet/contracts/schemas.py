@@ -5,18 +5,26 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic.json_schema import GenerateJsonSchema
 
+from lorafleet.contracts.compact import CompactSpec
+from lorafleet.contracts.conditions import Condition
+from lorafleet.contracts.durations import format_duration
+from lorafleet.contracts.fleet import FleetSpec
 from lorafleet.contracts.jobs import MESSAGES
 from lorafleet.contracts.outcomes import ExitCode
 from lorafleet.contracts.problems import LorafleetError, StorageError, UsageError
+from lorafleet.contracts.release import Release
+from lorafleet.contracts.site import Site
 from lorafleet.contracts.training import GROUPS, TrainingConfig, type_name
 
-MODELS: tuple[type[BaseModel], ...] = (TrainingConfig, *MESSAGES)
+MODELS: tuple[type[BaseModel], ...] = (TrainingConfig, FleetSpec, CompactSpec, Site, Release, *MESSAGES)
 
 _TITLES = {
     "data": "Data",
@@ -62,8 +70,19 @@ def write(directory: Path, environment: Mapping[str, str]) -> list[Path]:
     return paths
 
 
+class _Generator(GenerateJsonSchema):
+    """Writes defaults as a file would; pydantic alone writes a length of time in ISO 8601 and a condition as an object."""
+
+    def encode_default(self, dft: Any) -> Any:
+        if isinstance(dft, timedelta):
+            return format_duration(dft)
+        if isinstance(dft, tuple) and all(isinstance(item, Condition) for item in dft):
+            return [str(item) for item in dft]
+        return super().encode_default(dft)
+
+
 def _schema(model: type[BaseModel]) -> str:
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema()}
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema(schema_generator=_Generator)}
     return json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 

@@ -94,7 +94,7 @@ def _share(value: Any) -> Share:
         return value
     if not isinstance(value, str):
         # 10 could mean 10 % as well as tenfold.
-        raise ValueError(f"{value!r} has no percent sign; write it as 10%")  # noqa: TRY004: pydantic reports ValueErrors only
+        raise ValueError(f"{value!r} has no percent sign; write it as 10%")
     return parse_share(value)
 
 

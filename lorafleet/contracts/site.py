@@ -10,14 +10,12 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationInfo,
-    field_validator,
     model_validator,
 )
 
 from lorafleet.contracts.credentials import find_credential
-from lorafleet.contracts.fleet import Name
 from lorafleet.contracts.gpus import GPUS
+from lorafleet.contracts.identifiers import Id
 from lorafleet.contracts.image import parse_image
 
 _STORES = ("s3", "gs", "az", "file")
@@ -91,7 +89,7 @@ class Cluster(_Part):
 class SharedVolume(_Part):
     """The shared file system, as a pod mounts it: base models and caches, never the only copy of anything."""
 
-    claim: Name = Field(description="The PersistentVolumeClaim in the site's namespace.")
+    claim: Id = Field(description="The PersistentVolumeClaim in the site's namespace.")
     driver: Text = Field(description="The CSI driver.")
     handle: Text = Field(description="The driver's name of the volume.")
 
@@ -107,7 +105,7 @@ class GpuPool(_Part):
 class TrainerIdentity(_Part):
     """Who a trainer's pod is: its service account, and what the cloud's workload identity wants on account and pod."""
 
-    service_account: Name
+    service_account: Id
     annotations: dict[str, str] = Field(default_factory=dict)
     pod_labels: dict[str, str] = Field(default_factory=dict)
 
@@ -122,18 +120,18 @@ class Identities(_Part):
 class Site(_Part):
     """One site."""
 
-    name: Name
+    name: Id
     cloud: Cloud
     region: Text
     cluster: Cluster
-    namespace: Name
+    namespace: Id
     registry: Annotated[str, AfterValidator(_registry)] = Field(description="Where the site pulls images from: host and path.")
     object_store: Annotated[str, AfterValidator(_store_url)]
     shared_volume: SharedVolume | None = None
     gpu_pools: tuple[GpuPool, ...]
     identities: Identities
     prometheus: Annotated[str, AfterValidator(_web_url)] | None = None
-    spinnaker_account: Name
+    spinnaker_account: Id
 
     @model_validator(mode="before")
     @classmethod
@@ -143,11 +141,3 @@ class Site(_Part):
             place, what = found
             raise ValueError(f"{place} is {what}; a site's file is committed and never holds credentials")
         return values
-
-    @field_validator("gpu_pools")
-    @classmethod
-    def _drivers_agree(cls, pools: tuple[GpuPool, ...], info: ValidationInfo) -> tuple[GpuPool, ...]:
-        types = [pool.type for pool in pools]
-        if len(set(types)) != len(types):
-            raise ValueError("a GPU type stands twice; one pool for each type")
-        return pools

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lorafleet.datasets.checks import CheckReport
 from PIL import Image
 from torch import Tensor, nn
 
 from lorafleet.contracts.training import TrainingConfig
+from lorafleet.datasets.checks import CheckReport
 from trainer.families.base import Control, Export, MicroBatch, Placement, RowRef, Sample
 from trainer.lora import LoraLayer
 

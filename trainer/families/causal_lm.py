@@ -64,11 +64,11 @@ class CausalLMFamily:
             # By content, so that the same examples are held out whatever their lines or order.
             ranked = sorted(self._samples, key=lambda sample: seed_of(config.seed, "split", content_key(sample)))
             held_out = max(1, round(len(ranked) * config.validation_split))
-            if held_out >= len(ranked):
-                raise DataError(f"validation_split leaves no text of {len(ranked)} to train on", hint="lower it or add texts")
             chosen = set(map(content_key, ranked[:held_out]))
-            self._validation = [sample for sample in self._samples if content_key(sample) in chosen]
+            self._validation = [sample for sample in ranked if content_key(sample) in chosen]
             self._samples = [sample for sample in self._samples if content_key(sample) not in chosen]
+            if not self._samples:
+                raise DataError(f"validation_split leaves no text of {len(ranked)} to train on", hint="lower it or add texts")
         return report
 
     def _read_set(self, path: str) -> tuple[TextSet, CheckReport]:
@@ -177,7 +177,7 @@ class CausalLMFamily:
             "lorafleet_data_sha256": key_of(*map(content_key, self._samples)),
             "lorafleet_base_sha256": self._base.digest,
             "lorafleet_rows": str(len(training)),
-            "lorafleet_tokens": str(training.tokens),
+            "lorafleet_tokens": str(sum(training.lengths)),
             "lorafleet_packing": str(self._packing).lower(),
         }
         return training, validation

@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from diffusers import DDPMScheduler
 from diffusers.training_utils import compute_snr
-from lorafleet.datasets.buckets import bucket_table, choose_bucket
-from lorafleet.datasets.checks import CheckReport, check_images
-from lorafleet.datasets.images import ImageSet, read_image_set
-from torch import Tensor, nn
+from torch import Tensor
 
 from lorafleet.contracts.problems import ConfigError, DataError, NonFiniteError
 from lorafleet.contracts.training import TrainingConfig
+from lorafleet.datasets.buckets import bucket_table, choose_bucket
+from lorafleet.datasets.checks import CheckReport, check_images
+from lorafleet.datasets.images import ImageSet, read_image_set
 from trainer.augmentations import Augmenter
 from trainer.export import diffusers_format, kohya
 from trainer.families.base import Control, EncodedSet, Export, MicroBatch, Placement, Sample
@@ -293,7 +293,8 @@ class DiffusionFamily:
                 moments = self._base.vae.encode(tensors["pixels"]).latent_dist.parameters.float()
         mean, log_variance = moments.chunk(2, dim=1)
         deviation = torch.exp(0.5 * log_variance.clamp(-30.0, 20.0))
-        return (mean + deviation * tensors["posterior"]) * self._base.vae.config.scaling_factor
+        latents: Tensor = (mean + deviation * tensors["posterior"]) * self._base.vae.config.scaling_factor
+        return latents
 
     def _condition(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         if "hidden" in tensors:

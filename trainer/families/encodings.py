@@ -35,7 +35,7 @@ class EncodingCache:
         if key in self._memory:
             return self._memory[key]
         try:
-            tensors = load_file(self._path(key))
+            tensors: Mapping[str, Tensor] = load_file(self._path(key))
         except (OSError, SafetensorError):
             return None
         self._remember(key, tensors)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from lorafleet.datasets.buckets import Bucket, crop_plan
-from lorafleet.datasets.images import ImageSample, open_rgb
 from PIL import Image
 from torch import Tensor
 
+from lorafleet.datasets.buckets import Bucket, crop_plan
+from lorafleet.datasets.images import ImageSample, open_rgb
 from trainer.augmentations import Augmenter
 from trainer.families.base import MicroBatch, RowRef
 

@@ -18,7 +18,7 @@ class TextRows:
     """See :class:`trainer.families.base.EncodedSet`.
 
     Padding stands at the end of a row, where causal attention lets no real token see it, so there is no attention mask at all and the
-    fastest kernels can be used. Packed rows carry ``position_ids`` that restart at 0 with each example; models find the borders by them.
+    fastest kernels can be used. ``lengths`` are the rows' tokens without padding. Packed rows carry ``position_ids`` that restart at 0 with each example; models find the borders by them.
     """
 
     def __init__(
@@ -38,20 +38,15 @@ class TextRows:
         self._padding = padding
         self._multiple_of = multiple_of
         lengths, weights = table.lengths, table.weights
-        self._lengths = [sum(lengths[example] for example in row) for row in self._rows]
+        self.lengths = tuple(sum(lengths[example] for example in row) for row in self._rows)
         self._weights = [sum(weights[example] for example in row) for row in self._rows]
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    @property
-    def tokens(self) -> int:
-        """Tokens of all rows, without padding."""
-        return sum(self._lengths)
-
     def shape_key(self, index: int) -> Hashable:
         """See :class:`~trainer.families.base.EncodedSet`."""
-        return "packed" if self._packed else -(-self._lengths[index] // _LIKE_LENGTHS) * _LIKE_LENGTHS
+        return "packed" if self._packed else -(-self.lengths[index] // _LIKE_LENGTHS) * _LIKE_LENGTHS
 
     def weight(self, index: int) -> int:
         """See :class:`~trainer.families.base.EncodedSet`; the number of target tokens."""
@@ -59,7 +54,7 @@ class TextRows:
 
     def collate(self, refs: Sequence[RowRef]) -> MicroBatch:
         """``input_ids``, ``labels`` and, where rows are packed, ``position_ids``: int64, (rows, longest row)."""
-        longest = -(-max(self._lengths[ref.index] for ref in refs) // self._multiple_of) * self._multiple_of
+        longest = -(-max(self.lengths[ref.index] for ref in refs) // self._multiple_of) * self._multiple_of
         input_ids = torch.full((len(refs), longest), self._padding, dtype=torch.int64)
         labels = torch.full((len(refs), longest), IGNORED, dtype=torch.int64)
         position_ids = torch.zeros((len(refs), longest), dtype=torch.int64)

@@ -142,7 +142,14 @@ def test_two_processes_train_as_one_with_twice_the_batch(tmp_path: Path) -> None
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-addr=127.0.0.1", f"--master-port={port}"]
+    launcher = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node=2",
+        "--master-addr=127.0.0.1",
+        f"--master-port={port}",
+    ]
     done = subprocess.run(
         [*launcher, str(ROOT / "train.py"), f"--config={path}"],
         env={**ENVIRONMENT, "GLOO_SOCKET_IFNAME": "lo"},
@@ -156,7 +163,11 @@ def test_two_processes_train_as_one_with_twice_the_batch(tmp_path: Path) -> None
     assert first.keys() == second.keys()
     assert all(torch.allclose(first[name], second[name], atol=1e-6) for name in first)
     losses = [
-        [json.loads(line)["validation_loss"] for line in (tmp_path / name / "log.jsonl").read_text().splitlines() if "validation_loss" in line]
+        [
+            json.loads(line)["validation_loss"]
+            for line in (tmp_path / name / "log.jsonl").read_text().splitlines()
+            if "validation_loss" in line
+        ]
         for name in ("one", "two")
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)

@@ -118,7 +118,13 @@ def test_two_runs_are_bitwise_equal_and_another_seed_is_not(data: Path, tmp_path
 @pytest.mark.parametrize("stop_after", [1, 2, 5, 11])
 @pytest.mark.parametrize("optimizer", ["adamw", "adafactor", "heavy_ball"])
 def test_a_stopped_run_goes_on_to_the_same_bits(data: Path, tmp_path: Path, stop_after: int, optimizer: str) -> None:
-    more: dict[str, Any] = {"optimizer": optimizer, "lora_dropout": 0.2, "scheduler": "cosine", "warmup_steps": 3, "output_name": "w"}
+    more: dict[str, Any] = {
+        "optimizer": optimizer,
+        "lora_dropout": 0.2,
+        "scheduler": "cosine",
+        "warmup_steps": 3,
+        "output_name": "w",
+    }
     train(data, tmp_path / "whole", **more)
     stop = StopRequests()
 
@@ -144,7 +150,9 @@ def test_a_finished_run_is_not_trained_again(data: Path, tmp_path: Path) -> None
     assert same(before, weights(tmp_path / "out"))
 
 
-@pytest.mark.parametrize(("key", "value"), [("learning_rate", 0.5), ("lora_rank", 3), ("seed", 7), ("optimizer", "sgd"), ("batch_size", 2)])
+@pytest.mark.parametrize(
+    ("key", "value"), [("learning_rate", 0.5), ("lora_rank", 3), ("seed", 7), ("optimizer", "sgd"), ("batch_size", 2)]
+)
 def test_a_run_does_not_go_on_with_other_settings(data: Path, tmp_path: Path, key: str, value: Any) -> None:
     train(data, tmp_path / "out")
     with pytest.raises((ConfigError), match=rf"began with another .*{key}"):
@@ -170,7 +178,10 @@ def test_more_epochs_go_on_from_the_end(data: Path, tmp_path: Path) -> None:
 
 def test_accumulation_does_not_change_the_loss_or_the_weights(data: Path, tmp_path: Path) -> None:
     """With all ten rows in one step, how they are cut is all that differs."""
-    results = [train(data, tmp_path / f"{b}x{a}", batch_size=b, gradient_accumulation=a, output_name="w") for b, a in ((10, 1), (5, 2), (3, 4))]
+    results = [
+        train(data, tmp_path / f"{b}x{a}", batch_size=b, gradient_accumulation=a, output_name="w")
+        for b, a in ((10, 1), (5, 2), (3, 4))
+    ]
     files = [load_file(tmp_path / name / "w.safetensors") for name in ("10x1", "5x2", "3x4")]
     assert close(files[0], files[1])
     assert close(files[0], files[2])
@@ -327,7 +338,11 @@ def test_validation_loss_is_logged_and_repeatable(data: Path, tmp_path: Path) ->
     for name in ("a", "b"):
         train(data, tmp_path / name, validation_split=0.2, validate_every=3)
     logs = [
-        [json.loads(line)["validation_loss"] for line in (tmp_path / name / "log.jsonl").read_text().splitlines() if "validation_loss" in line]
+        [
+            json.loads(line)["validation_loss"]
+            for line in (tmp_path / name / "log.jsonl").read_text().splitlines()
+            if "validation_loss" in line
+        ]
         for name in ("a", "b")
     ]
     assert len(logs[0]) == 4

@@ -77,7 +77,7 @@ def test_packed_rows_count_positions_for_each_example() -> None:
 def test_the_weight_known_beforehand_is_the_number_of_labels() -> None:
     for packs in (None, pack(LENGTHS, 80)):
         rows = TextRows(table(), list("abcd"), packs)
-        assert rows.tokens == sum(LENGTHS)
+        assert sum(rows.lengths) == sum(LENGTHS)
         for index in range(len(rows)):
             batch = rows.collate(refs(index))
             assert rows.weight(index) == batch.weights[0] == int((batch.tensors["labels"] != IGNORED).sum())

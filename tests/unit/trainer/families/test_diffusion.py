@@ -65,7 +65,9 @@ def ready(settings: TrainingConfig, kind: str = "sd15", inject: bool = True) -> 
     return family, data
 
 
-def reference_loss(family: DiffusionFamily, batch: MicroBatch, kind: str, captions: list[str], images: list[Path], **scheduler: Any) -> Any:
+def reference_loss(
+    family: DiffusionFamily, batch: MicroBatch, kind: str, captions: list[str], images: list[Path], **scheduler: Any
+) -> Any:
     """The loss as diffusers' training scripts compute it, from pixels and captions, with the same noise."""
     base, tensors = family._base, batch.tensors
     noise_scheduler = DDPMScheduler.from_config({**base.scheduler_config, **scheduler})

@@ -63,6 +63,24 @@ def test_a_folder_that_was_pruned_is_no_trouble(publisher: Publisher, tmp_path: 
     assert publisher.status.published == 0
 
 
+def test_an_old_folder_stays_until_its_successor_is_there(publisher: Publisher, tmp_path: Path) -> None:
+    (tmp_path / "store").unlink()
+    for name in ("1", "2"):
+        (tmp_path / "out" / name).mkdir()
+        (tmp_path / "out" / name / "MANIFEST.json").write_text("m")
+    publisher.publish_directory(tmp_path / "out" / "1")
+    assert publisher.flush(5) == []
+    in_the_way = tmp_path / "store" / "2"
+    in_the_way.write_text("in the way")
+    publisher.publish_directory(tmp_path / "out" / "2")
+    publisher.retire(tmp_path / "out" / "1")
+    assert publisher.flush(0.5) == ["2"]
+    assert (tmp_path / "store" / "1" / "MANIFEST.json").exists()
+    in_the_way.unlink()
+    assert publisher.flush(5) == []
+    assert [path.name for path in (tmp_path / "store").iterdir()] == ["2"]
+
+
 def test_the_same_file_waits_only_once(publisher: Publisher, tmp_path: Path) -> None:
     (tmp_path / "out" / "a").write_bytes(b"a")
     (tmp_path / "out" / "grid.png").write_bytes(b"1")

@@ -1,0 +1,218 @@
+import json
+from datetime import time, timedelta
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lorafleet.contracts.document import parse, validate
+from lorafleet.contracts.durations import format_duration
+from lorafleet.contracts.fleet import FleetSpec
+from lorafleet.contracts.problems import ConfigError
+from lorafleet.contracts.schemas import render
+from lorafleet.contracts.shares import ALL, Share, Strategy
+
+SHA = "sha256:" + "ab" * 32
+FULL = f"""\
+application: lora-training-platform
+image: ghcr.io/acme/lora-trainer@{SHA}
+console: {{url: https://fleet.example.org/}}
+gate: {{url: https://gate.example.org:8085}}
+sites: [aws-eu-central-1, gcp-us-west1, azure-westeurope]
+home: aws-eu-central-1
+standby: gcp-us-west1
+release:
+  clusters:
+    - {{site: aws-eu-central-1, targetSize: 3, strategy: canary, share: 10%}}
+    - {{site: gcp-us-west1, targetSize: 2, strategy: bluegreen}}
+    - {{site: azure-westeurope, targetSize: 4, strategy: rolling, share: 40%}}
+  watch: 10m
+monitor:
+  metricsAccount: prometheus-prod
+  scopes: [aws, gcp, azure]
+  queries:
+    xidErrors: 'sum(increase(DCGM_FI_DEV_XID_ERRORS[1m]))'
+rollback:
+  trigger: automatic
+  conditions: ["errorRate > 5%", "latency > 2s", "xidErrors > 0"]
+  within: 90s
+  min_samples: 30
+approvals:
+  - {{before: promote, roles: [release-managers], timeout: 4h}}
+notifications:
+  - {{type: slack, address: "#releases", when: [starting, failed]}}
+windows:
+  - {{days: [mon, tue], start: 09:00, end: 17:00}}
+"""
+
+
+def fleet(text: str = FULL) -> FleetSpec:
+    return validate(FleetSpec, parse(text, "fleet.yaml"))
+
+
+def test_every_key_of_the_design_is_read() -> None:
+    spec = fleet()
+    assert str(spec.image) == f"ghcr.io/acme/lora-trainer@{SHA}"
+    assert spec.console is not None
+    assert spec.console.url == "https://fleet.example.org"
+    first, second, third = spec.release.clusters
+    assert (first.target_size, first.strategy, first.schedule) == (3, Strategy.CANARY, (Share(1000), ALL))
+    assert second.schedule == (ALL,)
+    assert third.schedule == (Share(4000), Share(8000), ALL)
+    assert spec.release.watch == timedelta(minutes=10)
+    assert spec.monitor.metrics_account == "prometheus-prod"
+    assert [str(condition) for condition in spec.rollback.conditions] == ["errorRate > 5%", "latency > 2s", "xidErrors > 0"]
+    assert spec.rollback.within == timedelta(seconds=90)
+    # YAML reads 09:00 as text and 17:00 as the number 1020.
+    assert (spec.windows[0].start, spec.windows[0].end) == (time(9), time(17))
+
+
+def test_the_shortest_file_has_the_defaults_of_the_design() -> None:
+    spec = fleet("""\
+application: a
+image: ghcr.io/acme/lora-trainer
+sites: [x]
+home: x
+release: {clusters: [{site: x, targetSize: 1, strategy: canary}]}
+""")
+    assert spec.release.clusters[0].schedule == (Share(1000), ALL)
+    assert spec.standby is None
+    assert [str(condition) for condition in spec.rollback.conditions] == ["errorRate > 5%", "latency > 2s"]
+    assert spec.rollback.within == timedelta(seconds=90)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "words"),
+    [
+        (f"@{SHA}", ":latest", 2, "names a tag, which may change"),
+        (f"@{SHA}", f":v1@{SHA}", 2, "names a tag"),
+        ("https://fleet", "http://fleet", 3, "is no https:// address"),
+        ("https://fleet", "https://me:pw@fleet", 3, "a host and a path only"),
+        ("aws-eu-central-1, gcp", "aws-eu-central-1, aws-eu-central-1, gcp", 5, "'aws-eu-central-1' stands twice"),
+        ("home: aws-eu-central-1", "home: aws-eu-centra-1", 6, "not in sites; did you mean 'aws-eu-central-1'?"),
+        ("standby: gcp-us-west1", "standby: aws-eu-central-1", 7, "is the home too"),
+        (
+            "site: gcp-us-west1",
+            "site: gcp-us-wst1",
+            8,
+            "clusters[1].site: 'gcp-us-wst1' is not in sites; did you mean 'gcp-us-west1'?",
+        ),
+        ("site: gcp-us-west1", "site: aws-eu-central-1", 9, "'aws-eu-central-1' stands twice"),
+        ("targetSize: 3", "targetSize: 0", 10, "greater than or equal to 1"),
+        ("targetSize: 3", "targetSize: '3'", 10, "valid integer"),
+        ("strategy: canary", "strategy: canry", 10, "'canary', 'bluegreen' or 'rolling'"),
+        ("share: 10%", "share: 10", 10, "10 has no percent sign"),
+        ("share: 10%", "share: 0%", 10, "would never be seen"),
+        ("share: 10%", "share: 101%", 10, "between 0% and 100%"),
+        ("strategy: bluegreen", "strategy: bluegreen, share: 10%", 11, "leave share out"),
+        ("watch: 10m", "watch: 10", 13, "10 has no unit"),
+        ("  metricsAccount: prometheus-prod\n", "", 14, "need monitor.metricsAccount"),
+        ("xidErrors: ", "latency: ", 14, "measures latency itself"),
+        ("xidErrors > 0", "xidErors > 0", 19, "'xidErors' is not in monitor.queries; did you mean 'xidErrors'?"),
+        ("errorRate > 5%", "errorRate > 5", 21, "another unit"),
+        ("errorRate > 5%", "latency > 2000ms", 21, "'latency > 2s' stands twice"),
+        ("within: 90s", "within: 2h", 22, "between 1s and 1h"),
+        ("trigger: automatic", "trigger: manual", 20, "'automatic'"),
+        ("min_samples: 30", "min_samples: 0", 23, "greater than or equal to 1"),
+        ("before: promote", "before: rollback", 25, "'start' or 'promote'"),
+        ('"#releases"', "https://hooks.slack.com/services/T/B/x", 27, "a chat webhook"),
+        ("end: 17:00", "end: 25:00", 29, "no time of day"),
+        ("end: 17:00", "end: 09:00", 29, "differ"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(old: str, new: str, line: int, words: str) -> None:
+    assert old in FULL
+    with pytest.raises(ConfigError) as caught:
+        fleet(FULL.replace(old, new, 1))
+    (problem,) = caught.value.problems
+    assert problem.where == f"fleet.yaml:{line}"
+    assert words in str(problem)
+
+
+def test_every_wrong_key_is_told_at_once_and_only_once() -> None:
+    text = (
+        FULL.replace("targetSize: 3", "targetSize: none")
+        .replace("targetSize: 2", "targetSiz: 2")
+        .replace("targetSize: 4", "targetSize: 0")
+    )
+    with pytest.raises(ConfigError) as caught:
+        fleet(text)
+    assert [problem.where for problem in caught.value.problems] == [f"fleet.yaml:{line}" for line in (10, 11, 11, 12)]
+
+
+def test_a_key_has_one_name() -> None:
+    with pytest.raises(ConfigError) as caught:
+        fleet(FULL.replace("targetSize: 3", "target_size: 3"))
+    assert "fleet.yaml:10: unknown key 'release.clusters.0.target_size' (did you mean 'targetSize'?)" in str(caught.value)
+
+
+def test_a_refused_webhook_is_not_shown() -> None:
+    with pytest.raises(ConfigError) as caught:
+        fleet(FULL.replace('"#releases"', "https://hooks.slack.com/services/T/B/s3cr3t"))
+    assert "s3cr3t" not in str(caught.value)
+
+
+IDS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
+LENGTHS = st.integers(1, 10**7).map(lambda ms: format_duration(timedelta(milliseconds=ms)))
+
+
+@st.composite
+def fleets(draw: st.DrawFn) -> dict[str, Any]:
+    sites = draw(st.lists(IDS, min_size=2, max_size=4, unique=True))
+    clusters = []
+    for site in sites:
+        strategy = draw(st.sampled_from(Strategy))
+        share = (
+            None
+            if strategy is Strategy.BLUEGREEN
+            else draw(st.none() | st.integers(1, 10_000).map(lambda points: str(Share(points))))
+        )
+        clusters.append({"site": site, "targetSize": draw(st.integers(1, 1000)), "strategy": strategy.value, "share": share})
+    queries = draw(st.dictionaries(st.from_regex(r"q[A-Za-z0-9_]{0,8}", fullmatch=True), st.just("up"), max_size=2))
+    return {
+        "application": draw(IDS),
+        "image": draw(st.sampled_from(["lora", "ghcr.io/acme/lora", f"localhost:5000/lora@{SHA}"])),
+        "console": draw(st.none() | st.just({"url": "https://fleet.example.org"})),
+        "sites": sites,
+        "home": sites[0],
+        "standby": draw(st.none() | st.just(sites[1])),
+        "release": {"clusters": clusters, "watch": draw(LENGTHS), "drain": draw(LENGTHS)},
+        "monitor": {"metricsAccount": "prometheus-prod", "queries": queries, "scopes": draw(st.lists(IDS, max_size=2))},
+        "rollback": {
+            "conditions": [
+                f"errorRate > {draw(st.integers(0, 100))}%",
+                *(f"{name} > {draw(st.integers(0, 9))}" for name in queries),
+            ],
+            "min_samples": draw(st.integers(1, 1000)),
+        },
+        "windows": draw(
+            st.lists(
+                st.builds(lambda a, b: {"start": a.strftime("%H:%M"), "end": b.strftime("%H:%M")}, st.times(), st.times()).filter(
+                    lambda window: window["start"] != window["end"]
+                ),
+                max_size=2,
+            )
+        ),
+    }
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=60)
+@given(fleets())
+def test_every_fleet_is_written_and_read_back(values: dict[str, Any]) -> None:
+    spec = FleetSpec.model_validate(values)
+    assert FleetSpec.model_validate_json(spec.model_dump_json()) == spec
+    assert FleetSpec.model_validate(spec.model_dump()) == spec
+    assert fleet(yaml.safe_dump(spec.model_dump(mode="json"))) == spec
+
+
+def test_defaults_in_the_schema_are_what_the_schema_allows() -> None:
+    schema = json.loads(render()["schemas/fleet-spec.json"])
+    fields = [
+        field for part in (schema, *schema["$defs"].values()) for field in part.get("properties", {}).values() if "default" in field
+    ]
+    assert len(fields) > 15
+    for field in fields:
+        jsonschema.validate(field["default"], {**field, "$defs": schema["$defs"]})
