@@ -47,4 +47,4 @@ class Registry(Generic[Part]):
         names = self.names()
         near = get_close_matches(name, names, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(names)}"
-        raise ConfigError(f"no {self.kind} is called '{name}'", hint=hint)
+        raise ConfigError(f"there is no '{name}' among the {self.kind}", hint=hint)

@@ -15,11 +15,12 @@ from trainer import checkpoint, distributed, lora, optimizers, placement, proven
 from trainer.checkpoint import Position, State
 from trainer.families.base import Export, Family
 from trainer.families.catalog import choose
+from trainer.loggers.group import LOGGERS
 from trainer.loop import Hooks, Loop
 from trainer.outputs import Outputs
 from trainer.plan import TrainingPlan
 from trainer.reporting import ConsoleReporter, Reporter, SilentReporter
-from trainer.schedulers import schedule
+from trainer.schedulers import SCHEDULERS, schedule
 from trainer.signals import StopRequests
 from trainer.step import Stepper
 from trainer.throughput import Throughput
@@ -73,6 +74,14 @@ class LoRATrainer:
         Raises:
             DataError, NoInputError, ConfigError, StorageError: the run could not end well.
         """
+        # A misspelt name should not show up after an hour of encoding.
+        for registry, names in (
+            (optimizers.OPTIMIZERS, [self.config.optimizer]),
+            (SCHEDULERS, [self.config.scheduler]),
+            (LOGGERS, self.config.loggers),
+        ):
+            for name in names:
+                registry.get(name)
         local = self._workspace.open()
         self._family = choose(local)
         report = self._family.read(self._workspace.control)

@@ -1,7 +1,8 @@
 """Reading YAML or JSON so that an error can name the line, the key and the nearest right key."""
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
@@ -26,48 +27,97 @@ class Document:
         """``file:line`` of the nearest enclosing place that is known; only the file where none is."""
         for length in range(len(path), 0, -1):
             if path[:length] in self.lines:
-                return f"{self.source}:{self.lines[path[:length]]}" if self.source else f"line {self.lines[path[:length]]}"
+                return _place(self.source, self.lines[path[:length]])
         return self.source
 
 
 def parse(text: str, source: str = "") -> Document:
-    """Parse YAML (of which JSON is a subset) with safe types only.
+    """Parse YAML or JSON with safe types only.
 
     Raises:
-        ConfigError: the text is no YAML, or a mapping names a key twice.
+        ConfigError: the text is neither, or a mapping names a key twice or one that is not text.
     """
+    is_json, value = _json(text)
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        value = yaml.safe_load(text)
+        # YAML refuses the tabs that JSON may be indented with; inside a string JSON has none.
+        loader = _Loader(text.replace("\t", " ") if is_json else text)
+        node = loader.get_single_node()
+        places = _Places(source)
+        if node is not None:
+            places.walk(node, ())
+        if places.problems:
+            raise ConfigError(places.problems)
+        if node is not None and not is_json:
+            value = loader.construct_document(node)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        where = f"{source}:{mark.line + 1}" if mark else source
-        reason = getattr(error, "problem", None) or str(error)
+        where = _place(source, mark.line + 1) if mark else source
+        reason = str(getattr(error, "problem", None) or error).partition("\n")[0]
         raise ConfigError(f"this is not YAML: {reason}", where=where, hint="check the indentation and the quotes") from None
-    lines: dict[Path, int] = {}
-    repeated: list[Problem] = []
-    if node is not None:
-        _walk(node, (), source, lines, repeated)
-    if repeated:
-        raise ConfigError(repeated)
-    return Document(value, source, lines)
+    except RecursionError:
+        raise ConfigError("this is nested too deeply", where=source, hint="a few levels are enough") from None
+    return Document(value, source, places.lines)
 
 
-def _walk(node: yaml.Node, path: Path, source: str, lines: dict[Path, int], repeated: list[Problem]) -> None:
-    lines.setdefault(path, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        for key, child in node.value:
-            here = (*path, str(key.value))
-            if here in lines:
-                line = key.start_mark.line + 1
-                repeated.append(
-                    Problem(f"key '{key.value}' stands twice, first on line {lines[here]}", f"{source}:{line}", "keep one")
-                )
-            lines[here] = key.start_mark.line + 1
-            _walk(child, here, source, lines, repeated)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, child in enumerate(node.value):
-            _walk(child, (*path, index), source, lines, repeated)
+def _json(text: str) -> tuple[bool, Any]:
+    # YAML would read some JSON otherwise: 1e5 as text, and the two halves of an escaped emoji as two broken letters.
+    if not text.lstrip().startswith(("{", "[")):
+        return False, None
+    try:
+        return True, json.loads(text)
+    except (ValueError, RecursionError):
+        return False, None
+
+
+class _Loader(yaml.SafeLoader):
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:
+            # Such as 2024-13-45, which looks like a date.
+            raise yaml.constructor.ConstructorError(None, None, f"a value is wrong: {error}", node.start_mark) from None
+
+
+@dataclass
+class _Places:
+    """Where keys and items stand. What an alias repeats keeps the place of its first use, so that aliases never multiply."""
+
+    source: str
+    lines: dict[Path, int] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    seen: set[int] = field(default_factory=set)
+
+    def walk(self, node: yaml.Node, path: Path) -> None:
+        self.lines.setdefault(path, node.start_mark.line + 1)
+        if id(node) in self.seen:
+            return
+        self.seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            for key, child in node.value:
+                self.walk(child, self._key(key, path))
+        elif isinstance(node, yaml.SequenceNode):
+            for index, child in enumerate(node.value):
+                self.walk(child, (*path, index))
+
+    def _key(self, key: yaml.Node, path: Path) -> Path:
+        line = key.start_mark.line + 1
+        name = str(key.value) if isinstance(key, yaml.ScalarNode) else "…"
+        here = (*path, name)
+        if key.tag not in _TEXT_TAGS:
+            self.problems.append(Problem(f"key {name} is not text", _place(self.source, line), "put it in quotes"))
+        elif here in self.lines:
+            what = f"key '{name}' stands twice, first on line {self.lines[here]}"
+            self.problems.append(Problem(what, _place(self.source, line), "keep one"))
+        self.lines[here] = line
+        return here
+
+
+# The second is the key << which merges another mapping.
+_TEXT_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
+
+
+def _place(source: str, line: int) -> str:
+    return f"{source}:{line}" if source else f"line {line}"
 
 
 def validate(model: type[Model], document: Document) -> Model:
@@ -76,13 +126,16 @@ def validate(model: type[Model], document: Document) -> Model:
     Raises:
         ConfigError: with a problem for each wrong key, in the order of the document.
     """
-    value = {} if document.value is None else document.value
-    if not isinstance(value, Mapping):
+    if document.value is None:
+        document = replace(document, value={})
+    if not isinstance(document.value, Mapping):
         raise ConfigError(
-            f"expected keys and values, found {type(value).__name__}", where=document.source, hint="write 'key: value' lines"
+            f"expected keys and values, found {type(document.value).__name__}",
+            where=document.source,
+            hint="write 'key: value' lines",
         )
     try:
-        return model.model_validate(value)
+        return model.model_validate(document.value)
     except ValidationError as error:
         raise ConfigError(explain(model, document, error)) from None
 

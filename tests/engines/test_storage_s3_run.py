@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import yaml
 from PIL import Image
@@ -33,7 +34,7 @@ def start(config: dict[str, Any], work: Path) -> subprocess.Popen[str]:
 
 
 def wait_for_a_checkpoint(process: subprocess.Popen[str], remote: Location) -> None:
-    until = time.monotonic() + 120
+    until = time.monotonic() + 240
     while latest_checkpoint(remote) is None and process.poll() is None:
         assert time.monotonic() < until
         time.sleep(0.05)
@@ -44,6 +45,7 @@ def upload(store: ObjectStore, folder: Path) -> None:
         store.put(path.relative_to(folder).as_posix(), path)
 
 
+@pytest.mark.timeout(900)
 def test_a_run_on_s3_goes_on_where_its_lost_machine_published_last(
     remote: Location, s3_environment: S3Server, tmp_path: Path
 ) -> None:
@@ -84,7 +86,7 @@ def test_a_run_on_s3_goes_on_where_its_lost_machine_published_last(
     step = int(reached.name.removeprefix("step-"))
 
     fresh = start({**on_s3, "max_steps": step + 6}, tmp_path / "fresh")
-    said, _ = fresh.communicate(timeout=200)
+    said, _ = fresh.communicate(timeout=300)
     assert fresh.returncode == 0, said
     assert f"going on from step {step}" in said
     for secret in (s3_environment.access_key, s3_environment.secret_key):
@@ -92,7 +94,7 @@ def test_a_run_on_s3_goes_on_where_its_lost_machine_published_last(
 
     here = {**config, "max_steps": step + 6, "train_data_dir": str(images), "base_model": str(base.checkpoint)}
     whole = start({**here, "output_dir": str(tmp_path / "whole")}, tmp_path / "unused")
-    said, _ = whole.communicate(timeout=200)
+    said, _ = whole.communicate(timeout=300)
     assert whole.returncode == 0, said
     store = open_store(output)
     published, expected = load(store.read("w.safetensors")), load_file(tmp_path / "whole" / "w.safetensors")

@@ -25,7 +25,7 @@ def choose(config: TrainingConfig) -> Family:
     """
     name = config.family
     if name == "auto":
-        from trainer.families.image_base import detect_family
+        from trainer.families.detect import detect_family
 
         found = detect_family(Path(config.base_model))
         if found is None:

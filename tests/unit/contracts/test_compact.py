@@ -87,7 +87,7 @@ def test_a_resolver_that_gives_no_digest_is_refused() -> None:
         (
             '"type": "monitor", "metricsAccount": "prometheus-prod", "scopes": ["aws", "gcp"]',
             '"type": "deploy", "clusters": []',
-            "deploy",
+            "pipeline.json:5: pipeline.stages.1.clusters: ",
         ),
         ('"errorRate > 5%"', '"errorRate > 5"', "pipeline.json:6: pipeline.stages.2.conditions.0"),
         ('"errorRate > 5%"', '"gpuErrors > 5"', "'gpuErrors' is not in monitor.queries"),

@@ -107,7 +107,8 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
 def test_overrides_lie_over_the_file_and_errors_in_them_name_no_line(tmp_path: Path) -> None:
     path = written(tmp_path)
     config = load(
-        path, parse_overrides(["epochs=3", "learning_rate=1e-3", "sample_prompts=[a cat, a dog]", "trigger_word=", "buckets=false"])
+        path,
+        parse_overrides(["epochs=3", "learning_rate=1e-3", "sample_prompts=[a cat, a dog]", "trigger_word=''", "buckets=false"]),
     )
     assert (config.epochs, config.learning_rate, config.sample_prompts) == (3, 0.001, ["a cat", "a dog"])
     assert config.buckets is False

@@ -271,7 +271,7 @@ def test_sigterm_is_obeyed_while_encoding_and_sampling(data: Path, tmp_path: Pat
     plugin.FAULTS[phase] = 30
     stop = StopRequests()
     threading.Timer(0.3, stop.request).start()
-    with pytest.raises(Preempted, match="nothing was trained yet|told to stop"):
+    with pytest.raises(Preempted, match="told to stop"):
         LoRATrainer(values(data, tmp_path / "out", sample_prompts=["x"]), reporter=Spy(), stop=stop).train()
 
 
