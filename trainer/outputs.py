@@ -5,10 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lorafleet.datasets.checks import CheckReport
-
 from lorafleet.contracts.problems import StorageError
 from lorafleet.contracts.training import TrainingConfig
+from lorafleet.datasets.checks import CheckReport
 from trainer import checkpoint, samples
 from trainer.checkpoint import State
 from trainer.families.base import Control, Family

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import time
@@ -28,9 +29,11 @@ class S3Server:
 def binary(name: str) -> Path:
     home = Path(os.environ.get("ENGINES_HOME") or Path.home() / ".cache" / "lorafleet-engines")
     path = home / "bin" / name
-    if not path.exists():
-        pytest.fail(f"{path} is not there: run tests/engines/s3/build.sh, or make engines", pytrace=False)
-    return path
+    if path.exists():
+        return path
+    if installed := shutil.which(name):
+        return Path(installed)
+    pytest.fail(f"{path} is not there and {name} is not on PATH: run tests/engines/s3/build.sh, or make engines", pytrace=False)
 
 
 def free_port() -> int:

@@ -17,6 +17,7 @@ from lorafleet.datasets.texts import TextSample, TextSet, read_text_set
 from trainer.export import peft_adapter
 from trainer.families.base import Control, EncodedSet, Export, MicroBatch, Placement, Sample
 from trainer.families.encodings import EncodingCache, key_of
+from trainer.families.holdout import hold_out
 from trainer.families.packing import pack
 from trainer.families.packing_proof import find_contamination
 from trainer.families.text_base import TextBase, check_targets, load_text_base, load_tokenizer, module_targets, set_recomputation
@@ -26,7 +27,6 @@ from trainer.families.text_sampling import sample_texts
 from trainer.families.token_loss import linear_cross_entropy, target_positions
 from trainer.families.token_table import content_key, token_table
 from trainer.lora import LoraLayer
-from trainer.randomness import seed_of
 
 # Relative rounding that two ways to compute the same may differ by.
 _ROUNDING = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 1e-2}
@@ -61,14 +61,7 @@ class CausalLMFamily:
         if config.validation_data_dir:
             self._validation = list(self._read_set(config.validation_data_dir)[0].samples)
         elif config.validation_split:
-            # By content, so that the same examples are held out whatever their lines or order.
-            ranked = sorted(self._samples, key=lambda sample: seed_of(config.seed, "split", content_key(sample)))
-            held_out = max(1, round(len(ranked) * config.validation_split))
-            chosen = set(map(content_key, ranked[:held_out]))
-            self._validation = [sample for sample in ranked if content_key(sample) in chosen]
-            self._samples = [sample for sample in self._samples if content_key(sample) not in chosen]
-            if not self._samples:
-                raise DataError(f"validation_split leaves no text of {len(ranked)} to train on", hint="lower it or add texts")
+            self._samples, self._validation = hold_out(self._samples, content_key, config.validation_split, config.seed)
         return report
 
     def _read_set(self, path: str) -> tuple[TextSet, CheckReport]:

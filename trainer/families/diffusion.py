@@ -9,7 +9,7 @@ from diffusers import DDPMScheduler
 from diffusers.training_utils import compute_snr
 from torch import Tensor
 
-from lorafleet.contracts.problems import ConfigError, DataError, NonFiniteError
+from lorafleet.contracts.problems import ConfigError, NonFiniteError
 from lorafleet.contracts.training import TrainingConfig
 from lorafleet.datasets.buckets import bucket_table, choose_bucket
 from lorafleet.datasets.checks import CheckReport, check_images
@@ -19,12 +19,12 @@ from trainer.export import diffusers_format, kohya
 from trainer.families.base import Control, EncodedSet, Export, MicroBatch, Placement, Sample
 from trainer.families.conditioning import Conditioner, SD15Conditioner, SDXLConditioner, token_ids
 from trainer.families.encodings import EncodingCache, key_of
+from trainer.families.holdout import hold_out
 from trainer.families.image_base import ImageBase, load_image_base
 from trainer.families.image_data import TRANSFORM_VERSION, Example, ImageRows, pixels
 from trainer.families.image_sampling import sample_images
 from trainer.lora import LoraLayer
 from trainer.losses import LOSSES
-from trainer.randomness import seed_of
 
 _UNET_TARGETS = {
     "attention": ["to_q", "to_k", "to_v", "to_out.0"],
@@ -74,7 +74,9 @@ class DiffusionFamily:
         if config.validation_data_dir:
             self._validation = self._bucketed(self._read_set(config.validation_data_dir, None, control)[0])
         elif config.validation_split:
-            self._examples, self._validation = self._split(self._examples)
+            self._examples, self._validation = hold_out(
+                self._examples, lambda example: example.sample.sha256, config.validation_split, config.seed
+            )
         return report
 
     def _read_set(self, folder: str, metadata: str | None, control: Control) -> tuple[ImageSet, CheckReport]:
@@ -95,16 +97,6 @@ class DiffusionFamily:
         )
         report.raise_if_bad(config.strict_data)
         return images, report
-
-    def _split(self, examples: list[Example]) -> tuple[list[Example], list[Example]]:
-        # By content, so that the same images are held out whatever their names or order.
-        ranked = sorted(examples, key=lambda example: seed_of(self._config.seed, "split", example.sample.sha256))
-        held_out = max(1, round(len(examples) * self._config.validation_split))
-        if held_out >= len(examples):
-            raise DataError(f"validation_split leaves no image of {len(examples)} to train on", hint="lower it or add images")
-        names = {example.sample.name for example in ranked[:held_out]}
-        kept = [example for example in examples if example.sample.name not in names]
-        return kept, [example for example in examples if example.sample.name in names]
 
     def _bucketed(self, images: ImageSet) -> list[Example]:
         config = self._config

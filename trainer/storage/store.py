@@ -173,7 +173,7 @@ class ObjectStore:
         return digest.hexdigest(), dict(answer.attributes)
 
     def _key(self, name: str) -> str:
-        root = str(self.location.local_path.absolute()).lstrip("/") if self.location.is_local else self.location.key
+        root = str(self.location.local_path.resolve()).lstrip("/") if self.location.is_local else self.location.key
         return "/".join(part for part in (root, name) if part)
 
     def _url(self, name: str) -> str:

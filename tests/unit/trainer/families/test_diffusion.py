@@ -267,7 +267,7 @@ def test_a_split_that_leaves_nothing_is_refused(bases: dict[str, TinyBase], imag
     for number in range(1, 5):
         (images / f"{number}.png").unlink()
         (images / f"{number}.txt").unlink()
-    with pytest.raises(DataError, match="leaves no image"):
+    with pytest.raises(DataError, match="leaves nothing of 1"):
         sd15(config("sd15", bases, images, validation_split=0.5)).read(Quiet())
 
 
