@@ -1,17 +1,20 @@
 """The compact form of a fleet: one JSON object with the stages deploy, monitor and rollback. It becomes a :class:`FleetSpec`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from lorafleet.contracts.conditions import ConditionText
+from lorafleet.contracts.conditions import MEASURED, Condition
 from lorafleet.contracts.document import Document, validate
-from lorafleet.contracts.fleet import FleetSpec
+from lorafleet.contracts.fleet import Conditions, FleetSpec, TargetSize
 from lorafleet.contracts.identifiers import Id
 from lorafleet.contracts.image import ImageReference, parse_image
 from lorafleet.contracts.problems import ConfigError, Problem
 from lorafleet.contracts.shares import Strategy
+
+Resolver = Callable[[str], str | None]
+"""Gives a container's digest, ``sha256:…``, or None where it knows none; a mapping's ``get`` is one."""
 
 
 class _Part(BaseModel):
@@ -19,11 +22,11 @@ class _Part(BaseModel):
 
 
 class CompactCluster(_Part):
-    """One site; ``account`` is its name. ``container`` may carry a tag, see :func:`compile_compact`."""
+    """One site: Spinnaker's ``account`` has the site's name. ``container`` may carry a tag, see :func:`compile_compact`."""
 
     account: Id
     container: str
-    target_size: int = Field(alias="targetSize", ge=1, strict=True)
+    target_size: TargetSize = Field(alias="targetSize")
     strategy: Strategy
 
     @field_validator("container")
@@ -39,6 +42,14 @@ class DeployStage(_Part):
     type: Literal["deploy"]
     clusters: tuple[CompactCluster, ...] = Field(min_length=1)
 
+    @field_validator("clusters")
+    @classmethod
+    def _one_per_account(cls, clusters: tuple[CompactCluster, ...]) -> tuple[CompactCluster, ...]:
+        accounts = [cluster.account for cluster in clusters]
+        if twice := next((account for account in accounts if accounts.count(account) > 1), None):
+            raise ValueError(f"'{twice}' stands twice")
+        return clusters
+
 
 class MonitorStage(_Part):
     """What is watched."""
@@ -53,7 +64,18 @@ class RollbackStage(_Part):
 
     type: Literal["rollback"]
     trigger: Literal["automatic"]
-    conditions: tuple[ConditionText, ...] = Field(min_length=1)
+    conditions: Conditions
+
+    @field_validator("conditions")
+    @classmethod
+    def _are_measured(cls, conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
+        for condition in conditions:
+            if condition.metric not in MEASURED:
+                known = " and ".join(MEASURED)
+                raise ValueError(
+                    f"'{condition.metric}' is not measured; this form knows {known}, and fleet.yaml queries of one's own"
+                )
+        return conditions
 
 
 Stage = Annotated[DeployStage | MonitorStage | RollbackStage, Field(discriminator="type")]
@@ -82,33 +104,33 @@ class CompactSpec(_Part):
     pipeline: CompactPipeline
 
 
-def read_fleet(document: Document, digests: Mapping[str, str] | None = None) -> FleetSpec:
-    """A fleet from either form; a document with the key ``pipeline`` is compact. See :func:`compile_compact` for ``digests``.
+def read_fleet(document: Document, resolve: Resolver | None = None) -> FleetSpec:
+    """A fleet from either form; a document with the key ``pipeline`` is compact. See :func:`compile_compact` for ``resolve``.
 
     Raises:
         ConfigError: a key or value is wrong, or a tag is not resolved.
     """
     if isinstance(document.value, Mapping) and "pipeline" in document.value:
-        return compile_compact(validate(CompactSpec, document), digests, source=document.source)
+        return compile_compact(validate(CompactSpec, document), resolve, document)
     return validate(FleetSpec, document)
 
 
-def compile_compact(spec: CompactSpec, digests: Mapping[str, str] | None = None, *, source: str = "") -> FleetSpec:
+def compile_compact(spec: CompactSpec, resolve: Resolver | None = None, document: Document | None = None) -> FleetSpec:
     """The fleet that a compact form means.
 
-    The first account is the home and the second the standby. ``digests`` resolves containers as they are written, such as
-    ``lora-scripts:latest``, to ``sha256:…``; what has no digest after that is refused, since it may change at any time.
+    Each account is the site of the same name, the first one the home and the second the standby. ``resolve`` gets each
+    container without a digest as it is written, such as ``lora-scripts:latest``; what has no digest after that is refused,
+    since it may change at any time. ``document`` is what ``spec`` was read from; errors take their lines from it.
 
     Raises:
-        ConfigError: a container is mutable, or the result is no fleet; ``source`` says where it was written.
+        ConfigError: a container is mutable, no digest was resolved to one, or there is more than one image.
     """
     stages: dict[str, Any] = {stage.type: stage for stage in spec.pipeline.stages}
     clusters: tuple[CompactCluster, ...] = stages["deploy"].clusters
-    image = _one_image(clusters, digests or {}, source)
-    accounts = list(dict.fromkeys(cluster.account for cluster in clusters))
+    accounts = [cluster.account for cluster in clusters]
     fleet: dict[str, Any] = {
         "application": spec.application,
-        "image": image,
+        "image": _one_image(spec, resolve or _resolve_nothing, document or Document(None)),
         "sites": accounts,
         "home": accounts[0],
         "standby": accounts[1] if len(accounts) > 1 else None,
@@ -121,30 +143,34 @@ def compile_compact(spec: CompactSpec, digests: Mapping[str, str] | None = None,
     for name in ("monitor", "rollback"):
         if name in stages:
             fleet[name] = stages[name].model_dump(exclude={"type"})
-    return validate(FleetSpec, Document(fleet, source))
+    return FleetSpec.model_validate(fleet)
 
 
-def _one_image(clusters: Sequence[CompactCluster], digests: Mapping[str, str], source: str) -> ImageReference:
-    images: dict[ImageReference, CompactCluster] = {}
-    mutable: list[Problem] = []
-    for cluster in clusters:
-        image, container = parse_image(cluster.container), cluster.container
-        digest = image.digest or digests.get(container)
+def _resolve_nothing(_container: str) -> None:
+    return None
+
+
+def _one_image(spec: CompactSpec, resolve: Resolver, document: Document) -> ImageReference:
+    images: dict[ImageReference, str] = {}
+    problems: list[Problem] = []
+    deploy, clusters = next((index, stage.clusters) for index, stage in enumerate(spec.pipeline.stages) if stage.type == "deploy")
+    for index, cluster in enumerate(clusters):
+        where = document.where(("pipeline", "stages", deploy, "clusters", index, "container"))
+        image = parse_image(cluster.container)
+        digest = resolve(cluster.container) if image.mutable else image.digest
         if digest is None:
-            what = f"{cluster.account}: '{container}' may change at any time"
-            mutable.append(Problem(what, source, f"resolve it to a digest: {image.pinned('sha256:…')}"))
+            what = f"{cluster.account}: '{cluster.container}' may change at any time"
+            problems.append(Problem(what, where, f"resolve it to a digest: {image.pinned('sha256:…')}"))
             continue
         try:
-            images.setdefault(parse_image(str(image.pinned(digest))), cluster)
+            pinned = parse_image(str(image.pinned(digest)))
         except ValueError:
-            raise ConfigError(f"'{digest}' is no digest of {container}", where=source, hint="sha256: and 64 digits") from None
-    if mutable:
-        raise ConfigError(mutable)
-    if len(images) > 1:
-        first, second, *_ = images.values()
-        raise ConfigError(
-            f"{first.account} and {second.account} would get different images",
-            where=source,
-            hint="one release is one image everywhere",
-        )
+            problems.append(Problem(f"'{digest}' is no digest of {cluster.container}", where, "sha256: and 64 digits"))
+            continue
+        if images and pinned not in images:
+            what = f"{cluster.account} and {next(iter(images.values()))} would get different images"
+            problems.append(Problem(what, where, "one release is one image everywhere"))
+        images.setdefault(pinned, cluster.account)
+    if problems:
+        raise ConfigError(problems)
     return next(iter(images))

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticCustomError
 
 from lorafleet.contracts.problems import ConfigError, Problem
 
@@ -140,6 +141,11 @@ def validate(model: type[Model], document: Document) -> Model:
         raise ConfigError(explain(model, document, error)) from None
 
 
+def wrong_at(path: Path, message: str) -> PydanticCustomError:
+    """What a validator raises where a value below its own, at the relative ``path``, is wrong."""
+    return PydanticCustomError("wrong_at", "{message}", {"message": message, "at": path})
+
+
 def explain(model: type[BaseModel], document: Document, error: ValidationError) -> list[Problem]:
     """One problem for each of pydantic's errors, with the line and, for an unknown key, the nearest right one."""
     problems = []
@@ -147,7 +153,7 @@ def explain(model: type[BaseModel], document: Document, error: ValidationError) 
         if detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]:
             # pydantic counts only the items that are right; each wrong one has an error of its own.
             continue
-        path = _document_path(document, detail["loc"])
+        path = _document_path(document, (*detail["loc"], *detail.get("ctx", {}).get("at", ())))
         key = ".".join(str(part) for part in path) or "document"
         if detail["type"] == "extra_forbidden":
             known = _sibling_keys(model, path)

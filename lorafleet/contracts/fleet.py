@@ -1,5 +1,6 @@
 """``fleet.yaml``: what is released where, how it is watched, and when it is taken back. The one file that a user edits."""
 
+import re
 from collections.abc import Sequence
 from datetime import time, timedelta
 from difflib import get_close_matches
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     BaseModel,
     ConfigDict,
     Field,
@@ -24,13 +26,17 @@ from pydantic import (
 from lorafleet.contracts import shares
 from lorafleet.contracts.conditions import MEASURED, NAME, Condition, ConditionText, parse_condition
 from lorafleet.contracts.credentials import find_credential
+from lorafleet.contracts.document import Path, wrong_at
 from lorafleet.contracts.durations import Duration
 from lorafleet.contracts.identifiers import Id
 from lorafleet.contracts.image import UntaggedImage
+from lorafleet.contracts.release import MIN_SAMPLES
 from lorafleet.contracts.shares import Percentage, Share, Strategy
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_MOST_WORKERS = 1000
+# What Orca's UserConfiguredUrlRestrictions lets a webhook call: names with a dot, no addresses, none of these endings.
+_DNS_NAME = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_REFUSED_BY_ORCA = (".spinnaker", ".local", ".localdomain", ".internal", ".localhost")
 
 
 class _Part(BaseModel):
@@ -39,12 +45,30 @@ class _Part(BaseModel):
 
 
 def _base_url(url: str) -> str:
+    # No message shows the address: it may hold a password.
     parts = urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
-        raise ValueError(f"{url!r} is no https:// address")
-    if not parts.hostname or parts.username is not None or parts.query or parts.fragment:
-        raise ValueError(f"{url!r} must hold a host and a path only")
+        raise ValueError("this is no https:// address")
+    if not parts.hostname or parts.username is not None or parts.query or parts.fragment or parts.port == 0:
+        raise ValueError("an address holds a host, a port and a path only")
     return url.rstrip("/")
+
+
+def _called_by_orca(url: str) -> str:
+    parts = urlsplit(url)
+    host = (parts.hostname or "").removesuffix(".")
+    if parts.scheme != "https":
+        raise ValueError("this is no https:// address; the console is called from other clouds")
+    if _DNS_NAME.fullmatch(host) is None:
+        raise ValueError(f"Spinnaker calls '{host}' from its pipelines and accepts only a DNS name with a dot, no address")
+    if host.endswith(_REFUSED_BY_ORCA):
+        raise ValueError(f"Spinnaker refuses to call '{host}' and other names under .{host.rsplit('.', 1)[-1]}; use a public name")
+    return url
+
+
+def _conditions_differ(found: tuple[Condition, ...]) -> tuple[Condition, ...]:
+    _no_repeat([str(condition) for condition in found])
+    return found
 
 
 def _no_credential(text: str) -> str:
@@ -68,6 +92,8 @@ def _time_of_day(value: Any) -> time:
 
 
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
+TargetSize = Annotated[int, Field(ge=1, le=1000, strict=True)]
+Conditions = Annotated[tuple[ConditionText, ...], Field(min_length=1), AfterValidator(_conditions_differ)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(_no_credential)]
 TimeOfDay = Annotated[
     time,
@@ -77,17 +103,23 @@ TimeOfDay = Annotated[
 ]
 
 
-class Address(_Part):
-    """Where a service is."""
+class Gate(_Part):
+    """Where Spinnaker's Gate is."""
 
     url: BaseUrl
+
+
+class Console(_Part):
+    """Where the console is: a public ``https://`` name, since workers in every cloud and Spinnaker's webhooks call it."""
+
+    url: Annotated[BaseUrl, AfterValidator(_called_by_orca)]
 
 
 class ClusterRelease(_Part):
     """How a release takes over one site. ``share`` is what the candidate gets first; it follows from the strategy if left out."""
 
     site: Id
-    target_size: int = Field(alias="targetSize", ge=1, le=_MOST_WORKERS, strict=True, description="Workers once promoted.")
+    target_size: TargetSize = Field(alias="targetSize", description="Workers once promoted.")
     strategy: Strategy
     share: Percentage | None = Field(default=None, description="canary: 10%, rolling: 25%; bluegreen has none.")
 
@@ -142,13 +174,15 @@ class Rollback(_Part):
     """When a candidate is taken back. ``within`` counts from the first violating sample until no worker of it is left."""
 
     trigger: Literal["automatic"] = "automatic"
-    conditions: tuple[ConditionText, ...] = Field(
-        default=(parse_condition("errorRate > 5%"), parse_condition("latency > 2s")),
-        min_length=1,
-    )
+    conditions: Conditions = (parse_condition("errorRate > 5%"), parse_condition("latency > 2s"))
     within: Duration = timedelta(seconds=90)
     min_samples: int = Field(
-        default=20, ge=1, le=100_000, strict=True, description="Ended attempts before a ratio is judged; fewer mean: not promoted."
+        default=MIN_SAMPLES,
+        ge=1,
+        le=100_000,
+        strict=True,
+        validation_alias=AliasChoices("min_samples", "minSamples"),
+        description="Samples in a site before its error rate is judged; fewer mean: not promoted. May be written minSamples.",
     )
 
     @field_validator("within")
@@ -157,12 +191,6 @@ class Rollback(_Part):
         if not timedelta(seconds=1) <= within <= timedelta(hours=1):
             raise ValueError("a rollback takes between 1s and 1h")
         return within
-
-    @field_validator("conditions")
-    @classmethod
-    def _conditions_differ(cls, found: tuple[Condition, ...]) -> tuple[Condition, ...]:
-        _no_repeat([str(condition) for condition in found])
-        return found
 
 
 class Approval(_Part):
@@ -194,16 +222,19 @@ Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
 class Window(_Part):
-    """When releases may begin, in Spinnaker's time zone; one whose end lies before its start goes on after midnight."""
+    """When releases may begin; one that ends before it starts goes on after midnight."""
 
     days: tuple[Day, ...] = Field(default=("mon", "tue", "wed", "thu", "fri"), min_length=1)
-    start: TimeOfDay
-    end: TimeOfDay
+    start: TimeOfDay = Field(alias="from")
+    end: TimeOfDay = Field(alias="to")
+    time_zone: Annotated[str, StringConstraints(pattern=r"^(?:UTC|[A-Za-z_]+(?:/[A-Za-z0-9_+-]+){1,2})$")] | None = Field(
+        default=None, alias="timeZone", description="As the IANA names it, such as Europe/Berlin; without it, Spinnaker's own."
+    )
 
     @model_validator(mode="after")
     def _takes_time(self) -> "Window":
         if self.start == self.end:
-            raise ValueError("a window's start and end differ")
+            raise ValueError("a window ends at another time than it starts")
         return self
 
 
@@ -214,8 +245,8 @@ class FleetSpec(_Part):
     image: UntaggedImage = Field(
         description="The trainer's image. With a digest it is what is released; without, the release names one."
     )
-    console: Address | None = Field(default=None, description="Where the workers and the pipeline find the console.")
-    gate: Address | None = Field(default=None, description="Spinnaker's Gate.")
+    console: Console | None = Field(default=None, description="Where the workers and the pipeline find the console.")
+    gate: Gate | None = Field(default=None, description="Spinnaker's Gate.")
     sites: tuple[Id, ...] = Field(min_length=1)
     home: Id = Field(description="The site of the console and its database.")
     standby: Id | None = Field(default=None, description="The site of the database's streaming copy.")
@@ -237,7 +268,7 @@ class FleetSpec(_Part):
     @classmethod
     def _is_a_site(cls, site: str | None, info: ValidationInfo) -> str | None:
         if site is not None and "sites" in info.data:
-            _one_of(site, info.data["sites"], "sites")
+            _one_of(site, info.data["sites"], "sites", ())
         if info.field_name == "standby" and site is not None and site == info.data.get("home"):
             raise ValueError(f"'{site}' is the home too; a standby in the same place falls with it")
         return site
@@ -247,7 +278,7 @@ class FleetSpec(_Part):
     def _clusters_are_sites(cls, release: ReleasePlan, info: ValidationInfo) -> ReleasePlan:
         for index, cluster in enumerate(release.clusters):
             if "sites" in info.data:
-                _one_of(cluster.site, info.data["sites"], "sites", f"clusters[{index}].site: ")
+                _one_of(cluster.site, info.data["sites"], "sites", ("clusters", index, "site"))
         return release
 
     @field_validator("rollback")
@@ -256,14 +287,14 @@ class FleetSpec(_Part):
         if "monitor" in info.data:
             known = (*MEASURED, *info.data["monitor"].queries)
             for index, condition in enumerate(rollback.conditions):
-                _one_of(condition.metric, known, "monitor.queries", f"conditions[{index}]: ")
+                _one_of(condition.metric, known, "monitor.queries", ("conditions", index))
         return rollback
 
 
-def _one_of(name: str, known: Sequence[str], where: str, place: str = "") -> None:
+def _one_of(name: str, known: Sequence[str], where: str, path: Path) -> None:
     if name not in known:
         near = get_close_matches(name, known, n=1)
-        raise ValueError(f"{place}'{name}' is not in {where}" + (f"; did you mean '{near[0]}'?" if near else ""))
+        raise wrong_at(path, f"'{name}' is not in {where}" + (f"; did you mean '{near[0]}'?" if near else ""))
 
 
 def _no_repeat(names: Sequence[str]) -> None:

@@ -30,6 +30,11 @@ class ImageReference:
         """The last part of the repository's path."""
         return self.repository.rsplit("/", 1)[-1]
 
+    @property
+    def mutable(self) -> bool:
+        """Whether it may be another image tomorrow; only a digest names one image for good."""
+        return not self.digest
+
     def pinned(self, digest: str) -> "ImageReference":
         """The same image by its digest, which never changes, instead of a tag, which may."""
         return replace(self, tag="", digest=digest)
@@ -43,6 +48,11 @@ class ImageReference:
         tag = f":{self.tag}" if self.tag else ""
         digest = f"@{self.digest}" if self.digest else ""
         return f"{registry}{self.repository}{tag}{digest}"
+
+
+def digest12(digest: str) -> str:
+    """The first twelve digits of a digest ``sha256:…``, which name things in Kubernetes."""
+    return digest.removeprefix("sha256:")[:12]
 
 
 def parse_image(text: str) -> ImageReference:

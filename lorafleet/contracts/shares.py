@@ -59,6 +59,11 @@ def draw(job: str, release: str) -> int:
     return int.from_bytes(sha256(f"{job}\0{release}".encode()).digest()[:16], "big") % WHOLE
 
 
+def chosen(job: str, release: str, share: Share) -> bool:
+    """Whether a job falls to a release with this share. What is chosen stays chosen while the share grows."""
+    return share.takes(draw(job, release))
+
+
 class Strategy(StrEnum):
     """How a release takes over a site."""
 

@@ -4,7 +4,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from lorafleet.contracts.compact import read_fleet
+from lorafleet.contracts.compact import CompactSpec, compile_compact, read_fleet
 from lorafleet.contracts.document import parse
 from lorafleet.contracts.fleet import FleetSpec
 from lorafleet.contracts.problems import ConfigError
@@ -25,7 +25,7 @@ COMPACT = """\
 
 
 def read(text: str = COMPACT, digests: dict[str, str] | None = None) -> FleetSpec:
-    return read_fleet(parse(text, "pipeline.json"), digests)
+    return read_fleet(parse(text, "pipeline.json"), (digests or {}).get)
 
 
 def refused(text: str, digests: dict[str, str] | None = None) -> list[str]:
@@ -51,7 +51,8 @@ def test_the_compact_form_becomes_a_fleet_unchanged_once_its_tag_is_resolved() -
 def test_what_may_change_is_refused(container: str) -> None:
     problems = refused(COMPACT.replace("lora-scripts:latest", container))
     assert len(problems) == 2
-    assert f"aws-eu-central-1: '{container}' may change at any time" in problems[0]
+    assert problems[0].startswith(f"pipeline.json:3: aws-eu-central-1: '{container}' may change at any time")
+    assert problems[1].startswith("pipeline.json:4: gcp-us-west1: ")
     assert "lora-scripts@sha256:" in problems[0]
 
 
@@ -61,14 +62,22 @@ def test_a_digest_needs_no_resolving() -> None:
 
 def test_one_release_is_one_image() -> None:
     (problem,) = refused(COMPACT.replace("lora-scripts:latest", f"lora-scripts@{OTHER}", 1), {"lora-scripts:latest": SHA})
-    assert "aws-eu-central-1 and gcp-us-west1 would get different images" in problem
+    assert problem.startswith("pipeline.json:4: gcp-us-west1 and aws-eu-central-1 would get different images")
     mixed = COMPACT.replace("lora-scripts:latest", f"lora-scripts@{SHA}", 1)
     assert str(read(mixed, {"lora-scripts:latest": SHA}).image) == f"lora-scripts@{SHA}"
 
 
 def test_a_resolver_that_gives_no_digest_is_refused() -> None:
-    (problem,) = refused(COMPACT, {"lora-scripts:latest": "latest"})
-    assert "'latest' is no digest of lora-scripts:latest" in problem
+    first, second = refused(COMPACT, {"lora-scripts:latest": "latest"})
+    assert first.startswith("pipeline.json:3: 'latest' is no digest of lora-scripts:latest")
+    assert second.startswith("pipeline.json:4: ")
+
+
+def test_without_a_resolver_and_a_document_a_tag_is_refused_too() -> None:
+    spec = CompactSpec.model_validate(json.loads(COMPACT))
+    with pytest.raises(ConfigError, match="may change at any time"):
+        compile_compact(spec)
+    assert compile_compact(spec, lambda container: SHA) == read(digests={"lora-scripts:latest": SHA})
 
 
 @pytest.mark.parametrize(
@@ -77,7 +86,13 @@ def test_a_resolver_that_gives_no_digest_is_refused() -> None:
         ('"targetSize": 3', '"targetSiz": 3', "pipeline.json:3: unknown key"),
         ('"targetSize": 3', '"targetSize": 0', "pipeline.json:3: pipeline.stages.0.clusters.0.targetSize"),
         ('"strategy": "canary"', '"strategy": "highlander"', "pipeline.json:3: "),
-        ('"account": "gcp-us-west1"', '"account": "aws-eu-central-1"', "stands twice"),
+        ('"targetSize": 3', '"targetSize": 5000', "pipeline.json:3: pipeline.stages.0.clusters.0.targetSize"),
+        (
+            '"account": "gcp-us-west1"',
+            '"account": "aws-eu-central-1"',
+            "pipeline.json:2: pipeline.stages.0.clusters: 'aws-eu-central-1' stands twice",
+        ),
+        ('"errorRate > 5%"', '"latency > 2000ms"', "pipeline.json:6: pipeline.stages.2.conditions: 'latency > 2s' stands twice"),
         (
             '"lora-scripts:latest"',
             '"Lora Scripts"',
@@ -90,7 +105,7 @@ def test_a_resolver_that_gives_no_digest_is_refused() -> None:
             "pipeline.json:5: pipeline.stages.1.clusters: ",
         ),
         ('"errorRate > 5%"', '"errorRate > 5"', "pipeline.json:6: pipeline.stages.2.conditions.0"),
-        ('"errorRate > 5%"', '"gpuErrors > 5"', "'gpuErrors' is not in monitor.queries"),
+        ('"errorRate > 5%"', '"gpuErrors > 5"', "pipeline.json:6: pipeline.stages.2.conditions: 'gpuErrors' is not measured"),
         ('"automatic"', '"manual"', "pipeline.json:6: "),
     ],
 )

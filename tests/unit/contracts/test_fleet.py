@@ -45,7 +45,7 @@ approvals:
 notifications:
   - {{type: slack, address: "#releases", when: [starting, failed]}}
 windows:
-  - {{days: [mon, tue], start: 09:00, end: 17:00}}
+  - {{days: [mon, tue], from: 09:00, to: 17:00, timeZone: Europe/Berlin}}
 """
 
 
@@ -67,7 +67,8 @@ def test_every_key_of_the_design_is_read() -> None:
     assert [str(condition) for condition in spec.rollback.conditions] == ["errorRate > 5%", "latency > 2s", "xidErrors > 0"]
     assert spec.rollback.within == timedelta(seconds=90)
     # YAML reads 09:00 as text and 17:00 as the number 1020.
-    assert (spec.windows[0].start, spec.windows[0].end) == (time(9), time(17))
+    (window,) = spec.windows
+    assert (window.start, window.end, window.time_zone) == (time(9), time(17), "Europe/Berlin")
 
 
 def test_the_shortest_file_has_the_defaults_of_the_design() -> None:
@@ -90,15 +91,26 @@ release: {clusters: [{site: x, targetSize: 1, strategy: canary}]}
         (f"@{SHA}", ":latest", 2, "names a tag, which may change"),
         (f"@{SHA}", f":v1@{SHA}", 2, "names a tag"),
         ("https://fleet", "http://fleet", 3, "is no https:// address"),
-        ("https://fleet", "https://me:pw@fleet", 3, "a host and a path only"),
+        ("https://fleet", "https://me:pw@fleet", 3, "a host, a port and a path only"),
+        ("https://gate.example.org:8085", "'https://gate.example.org:8085/?token=x'", 4, "a host, a port and a path only"),
+        ("https://gate.example.org:8085", "https://gate.example.org:99999", 4, "ort out of range"),
+        ("https://fleet.example.org", "https://10.0.0.7", 3, "'10.0.0.7' from its pipelines and accepts only a DNS name"),
+        ("https://fleet.example.org/", "'https://[2001:db8::1]'", 3, "accepts only a DNS name"),
+        ("https://fleet.example.org", "https://console", 3, "accepts only a DNS name"),
+        ("https://fleet.example.org", "http://localhost:8000", 3, "is no https:// address"),
+        ("https://fleet.example.org", "https://console.local", 3, "names under .local"),
+        ("https://fleet.example.org", "https://console.lora.svc.cluster.local.", 3, "names under .local"),
+        ("https://fleet.example.org", "https://Console.Internal", 3, "names under .internal"),
+        ("https://fleet.example.org", "https://console.localdomain", 3, "names under .localdomain"),
+        ("https://fleet.example.org", "https://console.spinnaker", 3, "names under .spinnaker"),
         ("aws-eu-central-1, gcp", "aws-eu-central-1, aws-eu-central-1, gcp", 5, "'aws-eu-central-1' stands twice"),
         ("home: aws-eu-central-1", "home: aws-eu-centra-1", 6, "not in sites; did you mean 'aws-eu-central-1'?"),
         ("standby: gcp-us-west1", "standby: aws-eu-central-1", 7, "is the home too"),
         (
             "site: gcp-us-west1",
             "site: gcp-us-wst1",
-            8,
-            "clusters[1].site: 'gcp-us-wst1' is not in sites; did you mean 'gcp-us-west1'?",
+            11,
+            "release.clusters.1.site: 'gcp-us-wst1' is not in sites; did you mean 'gcp-us-west1'?",
         ),
         ("site: gcp-us-west1", "site: aws-eu-central-1", 9, "'aws-eu-central-1' stands twice"),
         ("targetSize: 3", "targetSize: 0", 10, "greater than or equal to 1"),
@@ -111,7 +123,7 @@ release: {clusters: [{site: x, targetSize: 1, strategy: canary}]}
         ("watch: 10m", "watch: 10", 13, "10 has no unit"),
         ("  metricsAccount: prometheus-prod\n", "", 14, "need monitor.metricsAccount"),
         ("xidErrors: ", "latency: ", 14, "measures latency itself"),
-        ("xidErrors > 0", "xidErors > 0", 19, "'xidErors' is not in monitor.queries; did you mean 'xidErrors'?"),
+        ("xidErrors > 0", "xidErors > 0", 21, "'xidErors' is not in monitor.queries; did you mean 'xidErrors'?"),
         ("errorRate > 5%", "errorRate > 5", 21, "another unit"),
         ("errorRate > 5%", "latency > 2000ms", 21, "'latency > 2s' stands twice"),
         ("within: 90s", "within: 2h", 22, "between 1s and 1h"),
@@ -119,8 +131,10 @@ release: {clusters: [{site: x, targetSize: 1, strategy: canary}]}
         ("min_samples: 30", "min_samples: 0", 23, "greater than or equal to 1"),
         ("before: promote", "before: rollback", 25, "'start' or 'promote'"),
         ('"#releases"', "https://hooks.slack.com/services/T/B/x", 27, "a chat webhook"),
-        ("end: 17:00", "end: 25:00", 29, "no time of day"),
-        ("end: 17:00", "end: 09:00", 29, "differ"),
+        ("to: 17:00", "to: 25:00", 29, "no time of day"),
+        ("to: 17:00", "to: 09:00", 29, "at another time"),
+        ("Europe/Berlin", "summer time", 29, "windows.0.timeZone"),
+        ("days: [mon, tue]", "days: [mon, tues]", 29, "windows.0.days.1"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(old: str, new: str, line: int, words: str) -> None:
@@ -130,6 +144,27 @@ def test_what_is_wrong_is_named_with_its_line(old: str, new: str, line: int, wor
     (problem,) = caught.value.problems
     assert problem.where == f"fleet.yaml:{line}"
     assert words in str(problem)
+
+
+def test_gate_may_be_on_this_machine_and_anywhere_people_reach_it() -> None:
+    for url in ("http://localhost:8084", "http://127.0.0.1:8084/gate", "https://10.0.0.7", "https://gate.internal"):
+        gate = fleet(FULL.replace("https://gate.example.org:8085", url)).gate
+        assert gate is not None
+        assert gate.url == url
+
+
+def test_no_password_of_an_address_is_shown() -> None:
+    for scheme in ("http", "https"):
+        for place in ("https://fleet", "https://gate"):
+            with pytest.raises(ConfigError) as caught:
+                fleet(FULL.replace(place, f"{scheme}://me:s3cr3t@fleet"))
+            assert "s3cr3t" not in str(caught.value)
+
+
+def test_min_samples_may_be_written_like_its_neighbours() -> None:
+    assert fleet(FULL.replace("min_samples", "minSamples")) == fleet()
+    with pytest.raises(ConfigError, match=r"fleet.yaml:23: rollback.minSamples: .* greater than or equal to 1"):
+        fleet(FULL.replace("min_samples: 30", "minSamples: 0"))
 
 
 def test_every_wrong_key_is_told_at_once_and_only_once() -> None:
@@ -190,8 +225,8 @@ def fleets(draw: st.DrawFn) -> dict[str, Any]:
         },
         "windows": draw(
             st.lists(
-                st.builds(lambda a, b: {"start": a.strftime("%H:%M"), "end": b.strftime("%H:%M")}, st.times(), st.times()).filter(
-                    lambda window: window["start"] != window["end"]
+                st.builds(lambda a, b: {"from": a.strftime("%H:%M"), "to": b.strftime("%H:%M")}, st.times(), st.times()).filter(
+                    lambda window: window["from"] != window["to"]
                 ),
                 max_size=2,
             )

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorafleet.contracts.image import ImageReference, parse_image
+from lorafleet.contracts.image import ImageReference, digest12, parse_image
 
 SHA = "sha256:" + "ab" * 32
 PART = st.from_regex(r"[a-z0-9]{1,8}([._-][a-z0-9]{1,8})?", fullmatch=True)
@@ -64,6 +64,16 @@ def test_what_is_printed_is_read_back(host: str, path: str, tag: str, digest: st
 def test_other_text_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no image"):
         parse_image(text)
+
+
+def test_only_a_digest_names_one_image_for_good() -> None:
+    assert [parse_image(text).mutable for text in ("lora", "lora:v1", f"lora:v1@{SHA}", f"lora@{SHA}")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert digest12(SHA) == "abababababab"
 
 
 def test_pinning_replaces_the_tag() -> None:

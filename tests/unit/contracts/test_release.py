@@ -62,6 +62,28 @@ def test_a_breach_in_one_site_takes_the_share_in_every_one() -> None:
         release(state="promoting", verdict=broken.verdict)
 
 
+def test_too_few_samples_are_no_pass() -> None:
+    enough = {"succeeded": 15, "release": 5}
+    for counts in ({}, {"aws": {"succeeded": 19}}, {"aws": enough, "gcp": {"succeeded": 10, "user": 90, "infrastructure": 9}}):
+        with pytest.raises(ValidationError, match="too few is not a pass"):
+            Verdict.model_validate({"decision": "passed", "counts": counts})
+        Verdict.model_validate({"decision": "inconclusive", "counts": counts})
+    assert Verdict.model_validate({"decision": "passed", "counts": {"aws": enough}}).lacking == {}
+    assert Verdict.model_validate({"min_samples": 3, "decision": "passed", "counts": {"aws": {"succeeded": 3}}}).lacking == {}
+
+
+def test_what_each_site_lacks_is_what_probes_bring() -> None:
+    verdict = Verdict.model_validate({"counts": {"aws": {"succeeded": 12, "user": 9}, "gcp": {"succeeded": 30}, "azure": {}}})
+    assert verdict.lacking == {"aws": 8, "azure": 20}
+
+
+@pytest.mark.parametrize("state", ["promoting", "stable"])
+def test_too_few_samples_are_not_promoted(state: str) -> None:
+    with pytest.raises(ValidationError, match="not promoted"):
+        release(state=state, verdict={"decision": "inconclusive"})
+    assert release(state="watching", verdict={"decision": "inconclusive"})
+
+
 def test_tracks() -> None:
     assert release().track is Track.CANDIDATE
     assert release(state="stable").track is Track.STABLE

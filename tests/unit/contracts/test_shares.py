@@ -5,7 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from lorafleet.contracts.shares import ALL, DEFAULT_SHARES, NONE, WHOLE, Percentage, Share, Strategy, draw, parse_share, schedule
+from lorafleet.contracts.shares import (
+    ALL,
+    DEFAULT_SHARES,
+    NONE,
+    WHOLE,
+    Percentage,
+    Share,
+    Strategy,
+    chosen,
+    draw,
+    parse_share,
+    schedule,
+)
 
 SHARES = st.integers(0, WHOLE).map(Share)
 DIGEST = "sha256:" + "a" * 64
@@ -64,9 +76,10 @@ def test_draws_for_two_releases_do_not_follow_each_other() -> None:
 def test_a_job_stays_in_a_share_that_grows(job: str, one: Share, other: Share) -> None:
     small, large = sorted((one, other))
     drawn = draw(job, DIGEST)
-    assert not small.takes(drawn) or large.takes(drawn)
-    assert ALL.takes(drawn)
-    assert not NONE.takes(drawn)
+    assert chosen(job, DIGEST, small) == small.takes(drawn)
+    assert not chosen(job, DIGEST, small) or chosen(job, DIGEST, large)
+    assert chosen(job, DIGEST, ALL)
+    assert not chosen(job, DIGEST, NONE)
 
 
 def test_schedules_of_the_design() -> None:
