@@ -229,7 +229,7 @@ def prepare(options: argparse.Namespace) -> dict[str, str]:
     full = sorted(index for members in by_key.values() for index in members[: len(members) // options.batch * options.batch])
     write_rows(options, [read_rows(options)[index] for index in full])
     keys = tuple(rows.shape_key(index) for index in full)
-    plan = TrainingPlan(keys, SETTINGS["seed"], options.batch)
+    plan = TrainingPlan(keys, int(SETTINGS["seed"]), options.batch)
     order = [ref.index for step in range(options.steps) for ref in plan.step(step).rows]
     (options.folder / "order.json").write_text(json.dumps(order))
     return {}

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 
+# OpenMP's threads wait for each other by spinning, which on a machine that has other work makes a step a hundred times slower.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 __all__ = ["LoRATrainer"]
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import IO, Any, Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from lorafleet.datasets.checks import CheckReport
 from lorafleet.datasets.report_view import print_report
@@ -92,7 +92,7 @@ class ConsoleReporter:
     def step(self, facts: StepFacts) -> None:
         """See :class:`Reporter`."""
         loss = "  …   " if math.isnan(facts.loss) else f"{facts.loss:.4f}"
-        words = f"loss {loss}  {facts.rate:.4g} {facts.unit}/s  {1 / max(facts.seconds, 1e-9):.3g} steps/s"
+        words = f"loss {loss}  {facts.rate:.3g} {facts.unit}/s  {1 / max(facts.seconds, 1e-9):.3g} steps/s"
         if facts.mfu is not None:
             words += f"  MFU {facts.mfu:.0%}"
         self._show("training", facts.step, facts.total, words, facts.seconds * (facts.total - facts.step))
@@ -119,9 +119,13 @@ class ConsoleReporter:
         if self._progress is None or what != self._what:
             self.close()
             columns = (
-                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[words]}"),
-                TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(),
-            )  # fmt: skip
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=12),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[words]}"),
+                TextColumn("ETA"),
+                TimeRemainingColumn(compact=True),
+            )
             self._progress = Progress(*columns, console=self.console, refresh_per_second=4)
             self._progress.start()
             self._task, self._what = self._progress.add_task(what, total=total, words=words), what

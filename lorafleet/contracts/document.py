@@ -163,12 +163,23 @@ def explain(model: type[BaseModel], document: Document, error: ValidationError) 
         elif detail["type"] == "missing":
             problems.append(Problem(f"key '{key}' is missing", document.where(path[:-1]), "add it"))
         else:
-            message = detail["msg"].removeprefix("Value error, ")
+            words = _IN_WORDS.get(detail["type"])
+            message = words.format_map(detail.get("ctx", {})) if words else detail["msg"].removeprefix("Value error, ")
             message = message[:1].lower() + message[1:]
             given = detail.get("input")
             shown = f", found {given!r}" if isinstance(given, str | int | float | bool) and detail["type"] != "value_error" else ""
             problems.append(Problem(f"{key}: {message}{shown}" if path else message, document.where(path)))
     return list(dict.fromkeys(problems))
+
+
+# pydantic's own words here are those of Python.
+_IN_WORDS = {
+    "model_type": "keys and values are needed",
+    "dict_type": "keys and values are needed",
+    "list_type": "a list is needed",
+    "tuple_type": "a list is needed",
+    "union_tag_not_found": "key {discriminator} is missing",
+}
 
 
 def _document_path(document: Document, location: Sequence[str | int]) -> Path:

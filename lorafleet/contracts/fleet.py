@@ -60,9 +60,9 @@ def _called_by_orca(url: str) -> str:
     if parts.scheme != "https":
         raise ValueError("this is no https:// address; the console is called from other clouds")
     if _DNS_NAME.fullmatch(host) is None:
-        raise ValueError(f"Spinnaker calls '{host}' from its pipelines and accepts only a DNS name with a dot, no address")
+        raise ValueError(f"'{host}' is no public DNS name; Spinnaker calls names with a dot only, never an IP address")
     if host.endswith(_REFUSED_BY_ORCA):
-        raise ValueError(f"Spinnaker refuses to call '{host}' and other names under .{host.rsplit('.', 1)[-1]}; use a public name")
+        raise ValueError(f"'{host}' is no public DNS name; Spinnaker calls no names under .{host.rsplit('.', 1)[-1]}")
     return url
 
 

@@ -18,7 +18,8 @@ class TextRows:
     """See :class:`trainer.families.base.EncodedSet`.
 
     Padding stands at the end of a row, where causal attention lets no real token see it, so there is no attention mask at all and the
-    fastest kernels can be used. ``lengths`` are the rows' tokens without padding. Packed rows carry ``position_ids`` that restart at 0 with each example; models find the borders by them.
+    fastest kernels can be used. ``lengths`` are the rows' tokens without padding. Packed rows carry ``position_ids`` that
+    restart at 0 with each example; models find the borders by them.
     """
 
     def __init__(

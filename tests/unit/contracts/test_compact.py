@@ -98,6 +98,7 @@ def test_without_a_resolver_and_a_document_a_tag_is_refused_too() -> None:
             '"Lora Scripts"',
             "pipeline.json:3: pipeline.stages.0.clusters.0.container: 'Lora Scripts' is no image",
         ),
+        ('"type": "monitor"', '"typ": "monitor"', "pipeline.json:5: pipeline.stages.1: key 'type' is missing"),
         ('"monitor"', '"montor"', "pipeline.json:5: "),
         (
             '"type": "monitor", "metricsAccount": "prometheus-prod", "scopes": ["aws", "gcp"]',

@@ -82,6 +82,13 @@ def test_a_job_stays_in_a_share_that_grows(job: str, one: Share, other: Share) -
     assert not chosen(job, DIGEST, NONE)
 
 
+@given(st.text(max_size=20))
+def test_a_share_begins_to_take_a_job_just_above_its_draw(job: str) -> None:
+    drawn = draw(job, DIGEST)
+    assert not chosen(job, DIGEST, Share(drawn))
+    assert chosen(job, DIGEST, Share(drawn + 1))
+
+
 def test_schedules_of_the_design() -> None:
     assert schedule(Strategy.CANARY, Share(1000)) == (Share(1000), ALL)
     assert schedule(Strategy.BLUEGREEN, ALL) == (ALL,)
