@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 
-# OpenMP's threads wait for each other by spinning, which on a machine that has other work makes a step a hundred times slower.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# GNU OpenMP's threads wait for each other by spinning, by default for so long that a step takes a hundred times longer on a machine
+# that has other work. This many rounds cost nothing on an idle one (docs/benchmarks.md).
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 __all__ = ["LoRATrainer"]
 

@@ -21,8 +21,8 @@ from trainer.signals import StopRequests
 from trainer.step import Stepper
 from trainer.throughput import Throughput
 
-# Each validation row is measured at this many fixed noises and timesteps; one alone would say little.
-VALIDATION_PASSES = 4
+# An image's loss depends on its noise and timestep; each is measured at this many fixed ones. A text's depends on nothing else.
+VALIDATION_PASSES = {"images": 4}
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,9 @@ class Loop:
         validation = self.validation
         assert validation is not None
         keys = [validation.shape_key(index) for index in range(len(validation))]
-        batches = validation_refs(len(validation), self.config.seed, self.config.batch_size, keys, VALIDATION_PASSES)
+        batches = validation_refs(
+            len(validation), self.config.seed, self.config.batch_size, keys, VALIDATION_PASSES.get(self.family.unit, 1)
+        )
         total, weight = torch.zeros((), device=self.placement.device), 0
         modules = self.family.adapted().values()
         for module in modules:
