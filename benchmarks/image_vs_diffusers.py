@@ -99,7 +99,7 @@ def make_base(options: argparse.Namespace) -> None:
     if options.size == "tiny":
         make_sd15(options.folder / "base")
         return
-    from trainer.tiny.full_size import make_full_size
+    from full_size import make_full_size
 
     make_full_size(options.folder / "base", options.size)
 

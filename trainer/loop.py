@@ -184,6 +184,7 @@ class Loop:
         validation = self.validation
         assert validation is not None
         keys = [validation.shape_key(index) for index in range(len(validation))]
+        passes = VALIDATION_PASSES.get(self.family.unit, 1)
         batches = validation_refs(
             len(validation), self.config.seed, self.config.batch_size, keys, VALIDATION_PASSES.get(self.family.unit, 1)
         )

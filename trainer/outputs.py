@@ -13,7 +13,6 @@ from trainer.checkpoint import State
 from trainer.families.base import Control, Family
 from trainer.loggers.base import RunFacts
 from trainer.loggers.group import LoggerGroup
-from trainer.loggers.picture import draw_loss
 from trainer.reporting import Reporter
 from trainer.saving import CheckpointWriter, describe
 from trainer.storage.publish import Publisher
@@ -128,6 +127,9 @@ class Outputs:
         log, picture = self.directory / "log.jsonl", self.directory / "loss.png"
         if not log.exists():
             return []
+        # matplotlib takes a tenth of the start-up time, and most processes never come here.
+        from trainer.loggers.picture import draw_loss
+
         try:
             draw_loss(log, picture)
         except (OSError, ValueError) as error:
