@@ -185,9 +185,7 @@ class Loop:
         assert validation is not None
         keys = [validation.shape_key(index) for index in range(len(validation))]
         passes = VALIDATION_PASSES.get(self.family.unit, 1)
-        batches = validation_refs(
-            len(validation), self.config.seed, self.config.batch_size, keys, VALIDATION_PASSES.get(self.family.unit, 1)
-        )
+        batches = validation_refs(len(validation), self.config.seed, self.config.batch_size, keys, passes)
         total, weight = torch.zeros((), device=self.placement.device), 0
         modules = self.family.adapted().values()
         for module in modules:

@@ -275,6 +275,23 @@ def test_sigterm_is_obeyed_while_encoding_and_sampling(data: Path, tmp_path: Pat
         LoRATrainer(values(data, tmp_path / "out", sample_prompts=["x"]), reporter=Spy(), stop=stop).train()
 
 
+def test_sigterm_is_obeyed_while_validating(data: Path, tmp_path: Path) -> None:
+    stop = StopRequests()
+
+    class StopsBeforeValidation(Spy):
+        def step(self, facts: Any) -> None:
+            if facts.step == 3:
+                stop.request()
+
+    reporter = StopsBeforeValidation()
+    with pytest.raises(Preempted, match="step 3 of"):
+        LoRATrainer(values(data, tmp_path / "out", validation_split=0.2, validate_every=3), reporter=reporter, stop=stop).train()
+    assert "validation_loss" not in (tmp_path / "out" / "log.jsonl").read_text()
+    newest = checkpoint.newest(tmp_path / "out" / "checkpoints")
+    assert newest is not None
+    assert newest.name == "step-00000003"
+
+
 def test_a_full_disk_while_training_costs_a_checkpoint_and_not_the_run(data: Path, tmp_path: Path) -> None:
     plugin.FAULTS["disk_full"] = 2
     spy = Spy()
