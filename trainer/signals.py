@@ -11,21 +11,21 @@ from lorafleet.contracts.problems import Interrupted, Preempted
 class StopRequests:
     """Remembers that the process was told to stop.
 
-    Used as a context manager it takes over SIGTERM and SIGINT; outside the main thread it only offers :meth:`request`.
+    Used as a context manager, nested if need be, it takes over SIGTERM and SIGINT; outside the main thread it only offers
+    :meth:`request`.
     """
 
     def __init__(self) -> None:
         self._signal: int | None = None
-        self._previous: dict[int, Any] = {}
+        self._previous: list[dict[int, Any]] = []
 
     def __enter__(self) -> "StopRequests":
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._previous[number] = signal.signal(number, self._on_signal)
+        numbers = (signal.SIGTERM, signal.SIGINT) if threading.current_thread() is threading.main_thread() else ()
+        self._previous.append({number: signal.signal(number, self._on_signal) for number in numbers})
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        for number, handler in self._previous.items():
+        for number, handler in self._previous.pop().items():
             signal.signal(number, handler)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:

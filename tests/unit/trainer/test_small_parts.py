@@ -138,7 +138,8 @@ def test_ctrl_c_asks_once_and_ends_at_the_second(stop: StopRequests) -> None:
 
 def test_the_old_handlers_come_back() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with StopRequests():
+    stop = StopRequests()
+    with stop, stop:
         assert signal.getsignal(signal.SIGTERM) != before
     assert signal.getsignal(signal.SIGTERM) == before
 
