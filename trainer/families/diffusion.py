@@ -122,6 +122,7 @@ class DiffusionFamily:
         base = self._base
         if config.channels_last:
             base.unet.to(memory_format=torch.channels_last)
+            base.vae.to(memory_format=torch.channels_last)
         base.unet.to(placement.device)
         # The VAE overflows in fp16 (SDXL's gives NaN), and it runs once per image.
         base.vae.to(placement.device, torch.float32)
@@ -221,7 +222,7 @@ class DiffusionFamily:
         if cached is not None:
             return cached["moments"]
         # One image at a time: another batch size may round differently, and a run resumed while encoding must not differ.
-        image = pixels(example, self._augmenter, variant)[None].to(self._placement.device)
+        image = self._laid_out(pixels(example, self._augmenter, variant)[None].to(self._placement.device))
         moments: Tensor = self._base.vae.encode(image).latent_dist.parameters[0].float().cpu()
         if not torch.isfinite(moments).all():
             raise NonFiniteError(
@@ -264,10 +265,12 @@ class DiffusionFamily:
         target = scheduler.get_velocity(latents, noise, timesteps) if predicts_velocity else noise
         condition = self._condition(tensors)
         extra = {"text_embeds": condition["pooled"], "time_ids": tensors["time_ids"]} if self._conditioner.sizes else None
-        if self._config.channels_last:
-            noisy = noisy.contiguous(memory_format=torch.channels_last)
         prediction = self._base.unet(
-            noisy.to(self._placement.compute), timesteps, condition["hidden"], added_cond_kwargs=extra, return_dict=False
+            self._laid_out(noisy).to(self._placement.compute),
+            timesteps,
+            condition["hidden"],
+            added_cond_kwargs=extra,
+            return_dict=False,
         )[0]
         losses = self._row_loss(prediction.float(), target.float())
         gamma = self._config.min_snr_gamma
@@ -282,11 +285,14 @@ class DiffusionFamily:
         moments = tensors.get("moments")
         if moments is None:
             with torch.autocast(self._placement.device.type, enabled=False):
-                moments = self._base.vae.encode(tensors["pixels"]).latent_dist.parameters.float()
+                moments = self._base.vae.encode(self._laid_out(tensors["pixels"])).latent_dist.parameters.float()
         mean, log_variance = moments.chunk(2, dim=1)
         deviation = torch.exp(0.5 * log_variance.clamp(-30.0, 20.0))
         latents: Tensor = (mean + deviation * tensors["posterior"]) * self._base.vae.config.scaling_factor
         return latents
+
+    def _laid_out(self, images: Tensor) -> Tensor:
+        return images.contiguous(memory_format=torch.channels_last if self._config.channels_last else torch.contiguous_format)
 
     def _condition(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         if "hidden" in tensors:
