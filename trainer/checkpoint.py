@@ -10,7 +10,6 @@ import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lorafleet.contracts.problems import ConfigError
+from trainer.digests import sha256_of
 
 FORMAT = 1
 MANIFEST = "MANIFEST.json"
@@ -172,11 +172,7 @@ def prune(root: Path, keep: int) -> list[Path]:
 
 
 def _describe(path: Path) -> dict[str, Any]:
-    digest = sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return {"size": path.stat().st_size, "sha256": digest.hexdigest()}
+    return {"size": path.stat().st_size, "sha256": sha256_of(path)}
 
 
 def _sync(path: Path) -> None:

@@ -15,6 +15,7 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from lorafleet.contracts.problems import ConfigError, NoInputError
+from trainer.digests import sha256_of
 from trainer.families.clip_vocabulary import END, openai_merges, write_tokenizer
 from trainer.families.detect import detect_family, read_json, recognize
 from trainer.families.ldm_keys import (
@@ -28,7 +29,7 @@ from trainer.families.ldm_keys import (
     unet_name,
     vae_name,
 )
-from trainer.families.weights import WeightFiles, find_problem, sha256_of
+from trainer.families.weights import WeightFiles, find_problem
 
 __all__ = ["ImageBase", "ImageFamily", "detect_family", "load_image_base", "packaged_config"]
 

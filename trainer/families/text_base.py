@@ -13,10 +13,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.utils.logging import disable_progress_bar
 
 from lorafleet.contracts.problems import ConfigError, NoInputError
+from trainer.digests import sha256_of
 from trainer.families.base import Control
 from trainer.families.detect import read_json
 from trainer.families.encodings import key_of
-from trainer.families.weights import sha256_of
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 # What besides the weights decides what a model computes.

@@ -4,7 +4,6 @@ The peers' loaders only warn about parameters that the file lacks; those keep ra
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -85,12 +84,6 @@ def find_problem(
             f"the {component} has {len(strange)} tensors that its config does not know: {_first(strange)}", where, _OWN_CONFIG
         )
     return None
-
-
-def sha256_of(file: Path) -> str:
-    """The SHA-256 of a file's bytes, in hex."""
-    with file.open("rb") as stream:
-        return file_digest(stream, "sha256").hexdigest()
 
 
 def _read(opened: Any, place: FileTensor, shape: tuple[int, ...]) -> Tensor:

@@ -12,12 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lorafleet.contracts.problems import NoInputError, StorageError
+from trainer.digests import sha256_of
 from trainer.families.base import Control
 from trainer.storage.connect import Patience
 from trainer.storage.crew import run_all
 from trainer.storage.errors import StoreError, explain
 from trainer.storage.locations import Location, check_name
-from trainer.storage.store import ObjectFacts, ObjectStore, open_store, sha256_of
+from trainer.storage.store import ObjectFacts, ObjectStore, open_store
 
 _HANDS = 8
 _TRIES = 4

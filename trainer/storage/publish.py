@@ -10,10 +10,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from lorafleet.contracts.problems import LorafleetError, Problem, StorageError
+from trainer.digests import sha256_of
 from trainer.storage.connect import Patience
 from trainer.storage.errors import StoreError, explain
 from trainer.storage.locations import Location
-from trainer.storage.store import ObjectStore, open_store, sha256_of
+from trainer.storage.store import ObjectStore, open_store
 
 MANIFEST = "MANIFEST.json"
 # A request that fails soon is better than one that is repeated inside: the publisher tries again by itself, and says so.

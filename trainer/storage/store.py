@@ -10,6 +10,7 @@ from pathlib import Path
 import obstore
 from obstore.exceptions import BaseError
 
+from trainer.digests import sha256_of
 from trainer.storage.connect import Patience, connect
 from trainer.storage.errors import Cause, StoreError, explain
 from trainer.storage.locations import Location
@@ -199,13 +200,3 @@ def open_store(location: Location, patience: Patience | None = None) -> ObjectSt
         ConfigError, StoreError: the environment's settings are wrong.
     """
     return ObjectStore(location, patience or Patience())
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hex.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,8 +7,8 @@ from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from safetensors.torch import load_file, save_file
 
 from lorafleet.contracts.problems import ConfigError, NoInputError
+from trainer.digests import sha256_of
 from trainer.families.image_base import ImageBase, load_image_base
-from trainer.families.weights import sha256_of
 from trainer.tiny.stable_diffusion import TinyBase
 
 PIPELINES = {"sd15": StableDiffusionPipeline, "sdxl": StableDiffusionXLPipeline}

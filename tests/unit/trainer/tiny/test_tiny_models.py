@@ -3,7 +3,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, CLIPTokenizer
 
-from trainer.families.weights import sha256_of
+from trainer.digests import sha256_of
 from trainer.tiny.causal_lm import make_llama
 from trainer.tiny.stable_diffusion import TinyBase, make_sd15
 
