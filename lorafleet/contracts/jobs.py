@@ -35,6 +35,7 @@ MAX_OBJECTS = 32
 MAX_PROBLEMS = 10
 MAX_METRICS = 64
 LOG_TAIL = 8 * 1024
+LOG_BYTES = 24 * 1024
 
 _LOOPBACK = ("http://127.0.0.1:", "http://localhost:", "http://[::1]:")
 
@@ -157,20 +158,36 @@ class Method(StrEnum):
 
 
 class ObjectGrant(_Part):
-    """Leave to read or write one object without holding a cloud's keys."""
+    """Leave to read or write one object in one store, without holding a cloud's keys.
+
+    A PUT carries the headers that are given here; among them is the content's SHA-256 wherever the key's content is known before.
+    """
 
     key: Key
     method: Method
+    store: Id
     url: GrantUrl
     headers: dict[str, str] = Field(default_factory=dict, max_length=16)
     expires_at: AwareDatetime
 
 
+class GrantedObject(_Part):
+    """What a grant is asked for. To write, size and SHA-256 are said beforehand, and the store holds the writer to them."""
+
+    key: Key
+    size: int | None = Field(default=None, ge=0)
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+
+
 class GrantRequest(AttemptMessage):
-    """Worker → console: grants for more objects."""
+    """Worker → console: grants for more objects, in every store that can be reached.
+
+    To read, the answer names the stores that hold the object, the worker's own site first. To write, it names the worker's own
+    site's store first and at least one more, so that what is written can be published.
+    """
 
     method: Method
-    keys: tuple[Key, ...] = Field(min_length=1, max_length=MAX_OBJECTS)
+    objects: tuple[GrantedObject, ...] = Field(min_length=1, max_length=MAX_OBJECTS)
 
 
 class Grants(AttemptMessage):
@@ -208,9 +225,15 @@ class Heartbeat(AttemptMessage):
 
 
 class Order(StrEnum):
-    """What a worker is to do. ``hand_back``: save a checkpoint and end as preempted. ``stop``: write nothing more and end."""
+    """What a worker is to do.
+
+    ``save``: write a checkpoint at the next step and go on. ``hand_back``: save a checkpoint and end as preempted. ``finish``:
+    write the weights as they are and end as succeeded. ``stop``: write nothing more and end.
+    """
 
     CONTINUE = "continue"
+    SAVE = "save"
+    FINISH = "finish"
     HAND_BACK = "hand_back"
     STOP = "stop"
 
@@ -245,13 +268,30 @@ class SamplePublished(AttemptMessage):
         return self
 
 
+class LogLines(AttemptMessage):
+    """Worker → console: what the training process wrote. ``first`` numbers the first of ``lines``, counted from 0 over the attempt."""
+
+    first: int = Field(ge=0)
+    lines: tuple[Annotated[str, StringConstraints(max_length=1000)], ...] = Field(min_length=1, max_length=200)
+
+    @model_validator(mode="after")
+    def _fits_a_message(self) -> "LogLines":
+        if sum(len(line.encode()) for line in self.lines) > LOG_BYTES:
+            raise ValueError(f"the lines have more than {LOG_BYTES} bytes; send them in several messages")
+        return self
+
+
 class CheckpointPublished(AttemptMessage):
-    """Worker → console: every object of a checkpoint is in two stores. The row update that follows makes it published."""
+    """Worker → console: every object of a checkpoint is in ``stores``. The row update that follows makes it published.
+
+    The console looks for itself that at least two stores hold each object in this size, and refuses otherwise.
+    """
 
     step: Step
     release: Digest
     format_version: int = Field(ge=1)
     objects: tuple[PublishedObject, ...] = Field(min_length=1, max_length=MAX_OBJECTS)
+    stores: tuple[Id, ...] = Field(min_length=1, max_length=8)
 
     @model_validator(mode="after")
     def _lies_where_the_step_lies(self) -> "CheckpointPublished":
@@ -310,6 +350,7 @@ MESSAGES: tuple[type[BaseModel], ...] = (
     HeartbeatReply,
     Progress,
     SamplePublished,
+    LogLines,
     CheckpointPublished,
     Head,
     Outcome,

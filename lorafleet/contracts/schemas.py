@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 
+from lorafleet.contracts import release_api
 from lorafleet.contracts.compact import CompactSpec
 from lorafleet.contracts.conditions import Condition
 from lorafleet.contracts.durations import format_duration
@@ -24,7 +25,7 @@ from lorafleet.contracts.release import Release
 from lorafleet.contracts.site import Site
 from lorafleet.contracts.training import GROUPS, TrainingConfig, type_name
 
-MODELS: tuple[type[BaseModel], ...] = (TrainingConfig, FleetSpec, CompactSpec, Site, Release, *MESSAGES)
+MODELS: tuple[type[BaseModel], ...] = (TrainingConfig, FleetSpec, CompactSpec, Site, Release, *MESSAGES, *release_api.MESSAGES)
 
 _TITLES = {
     "data": "Data",

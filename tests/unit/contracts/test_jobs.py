@@ -20,13 +20,21 @@ def stored(key: str) -> dict[str, Any]:
 
 
 STEP_OBJECT = stored(layout.step_object("job-1", 3, 20, "lora.safetensors"))
-GRANT = {"key": STEP_OBJECT["key"], "method": "PUT", "url": "https://store.example/x?signature=s3cr3t", "expires_at": NOW}
+GRANT = {
+    "key": STEP_OBJECT["key"],
+    "method": "PUT",
+    "store": "aws-eu-central-1",
+    "url": "https://store.example/x?signature=s3cr3t",
+    "expires_at": NOW,
+}
+STORES = ["aws-eu-central-1", "gcp-us-west1"]
 JOB = {
     "id": "job-1",
     "dataset": {"dataset": "cats", "version": "v1"},
     "training": from_mapping({"train_data_dir": "data", "base_model": "base.safetensors", "output_dir": "out"}),
     "resume": {"fence": 2, "step": 10, "release": RELEASE, "objects": [STEP_OBJECT]},
 }
+CHECKPOINT = {**ATTEMPT, "step": 20, "release": RELEASE, "format_version": 1, "objects": [STEP_OBJECT], "stores": STORES}
 EXAMPLES: dict[type, dict[str, Any]] = {
     jobs.Enrolment: {"site": "aws-eu-central-1", "worker": "trainer-0", "credential": "s3cr3t"},
     jobs.AttemptToken: {"token": "s3cr3t", "expires_at": NOW},
@@ -37,14 +45,15 @@ EXAMPLES: dict[type, dict[str, Any]] = {
         "gpus": [{"name": "NVIDIA L4", "memory_mib": 23034}],
     },
     jobs.Lease: {"job": JOB, "fence": 3, "grants": [GRANT], "deadline": NOW, "heartbeat_seconds": 1.0},
-    jobs.GrantRequest: {**ATTEMPT, "method": "PUT", "keys": [STEP_OBJECT["key"]]},
+    jobs.GrantRequest: {**ATTEMPT, "method": "PUT", "objects": [STEP_OBJECT]},
     jobs.Grants: {**ATTEMPT, "grants": [GRANT]},
     jobs.Heartbeat: {**ATTEMPT, "sequence": 0, "phase": "training", "sent_at": NOW},
     jobs.HeartbeatReply: {**ATTEMPT, "order": "hand_back", "deadline": NOW},
     jobs.Progress: {**ATTEMPT, "step": 20, "total_steps": 100, "metrics": {"loss": 0.1}, "sent_at": NOW},
     jobs.SamplePublished: {**ATTEMPT, "step": 20, "prompt": "a cat", "object": stored("jobs/job-1/samples/3/step-20/0.png")},
-    jobs.CheckpointPublished: {**ATTEMPT, "step": 20, "release": RELEASE, "format_version": 1, "objects": [STEP_OBJECT]},
-    jobs.Head: {**ATTEMPT, "step": 20, "release": RELEASE, "format_version": 1, "objects": [STEP_OBJECT], "updated_at": NOW},
+    jobs.LogLines: {**ATTEMPT, "first": 0, "lines": ["epoch 1", ""]},
+    jobs.CheckpointPublished: CHECKPOINT,
+    jobs.Head: {**CHECKPOINT, "updated_at": NOW},
     jobs.Outcome: {
         **ATTEMPT,
         "outcome": "succeeded",
@@ -99,6 +108,10 @@ def test_a_refused_secret_is_not_shown_either() -> None:
         (jobs.Progress, {"metrics": {"Loss!": 0.0}}),
         (jobs.LeaseRequest, {"release": "lora-scripts:latest"}),
         (jobs.LeaseRequest, {"wait_seconds": 61}),
+        (jobs.GrantRequest, {"objects": []}),
+        (jobs.LogLines, {"lines": ["x" * 1001]}),
+        (jobs.LogLines, {"lines": ["x" * 1000] * 25}),
+        (jobs.CheckpointPublished, {"stores": []}),
         (jobs.CheckpointPublished, {"objects": []}),
         (jobs.CheckpointPublished, {"fence": 4}),
         (jobs.CheckpointPublished, {"step": 2}),
@@ -132,5 +145,7 @@ def test_the_largest_messages_fit_the_limit() -> None:
         outputs=tuple(jobs.PublishedObject(**longest("jobs/job-1/output/3/")) for _ in range(16)),
         log_tail="x" * jobs.LOG_TAIL,
     )
-    for message in (checkpoint, outcome):
+    # Control characters are the longest in JSON: six bytes each.
+    log = jobs.LogLines(**ATTEMPT, first=2**62, lines=("\x01" * 100,) * 100)
+    for message in (checkpoint, outcome, log):
         assert len(message.model_dump_json().encode()) <= MESSAGE_BYTES

@@ -1,0 +1,215 @@
+"""What the API and the loops need of the store, as protocols. The SQL side is :mod:`lorafleet.console.store`.
+
+Everything here is synchronous, safe to call from several threads and processes, and durable when it returns. Refusals are the
+exceptions of :mod:`lorafleet.console.domain.refusals`. Methods that take ``team`` never show or touch another team's things.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from lorafleet.console.domain.records import (
+    AttemptPrincipal,
+    AttemptRecord,
+    AuditRecord,
+    CheckpointRecord,
+    DatasetRecord,
+    EventRecord,
+    JobRecord,
+    Page,
+    Principal,
+    Role,
+    SiteRecord,
+    Submission,
+    TokenRecord,
+    VersionRecord,
+    WorkerRecord,
+)
+from lorafleet.contracts.job_states import JobState
+from lorafleet.contracts.jobs import (
+    CheckpointPublished,
+    DesiredWorkers,
+    Heartbeat,
+    HeartbeatReply,
+    Job,
+    LeaseRequest,
+    LogLines,
+    Order,
+    Outcome,
+    Progress,
+    PublishedObject,
+    SamplePublished,
+)
+from lorafleet.contracts.release import Breach, Verdict
+from lorafleet.contracts.release_api import Registration, ReleaseView, StageAnswer, Watch
+
+
+class Datasets(Protocol):
+    """Data sets and their immutable versions. Objects are written before, by the caller."""
+
+    def create(self, team: str, name: str, kind: str, actor: str) -> DatasetRecord: ...
+    def get(self, team: str, dataset: str) -> DatasetRecord: ...
+    def page(self, team: str, after: str | None = None, limit: int = 50) -> Page[DatasetRecord]: ...
+    def add_version(
+        self, team: str, dataset: str, version: str, files: Sequence[PublishedObject], rows: int, report: Mapping[str, Any],
+        stores: Sequence[str], actor: str,
+    ) -> VersionRecord: ...  # fmt: skip
+    def version(self, team: str, dataset: str, version: str) -> VersionRecord: ...
+    def versions(self, team: str, dataset: str) -> Sequence[VersionRecord]: ...
+
+
+class Jobs(Protocol):
+    """Jobs as people see them."""
+
+    def submit(self, team: str, submission: Submission, actor: str, key: str | None = None, body_digest: str = "") -> JobRecord:
+        """A second call with the same ``key`` gives the first one's job; with another body it is refused (Unprocessable)."""
+        ...
+
+    def get(self, team: str, job: str) -> JobRecord: ...
+    def page(
+        self, team: str, states: Sequence[JobState] = (), after: str | None = None, limit: int = 50, dataset: str | None = None
+    ) -> Page[JobRecord]:
+        """Newest first."""
+        ...
+
+    def attempts(self, team: str, job: str) -> Sequence[AttemptRecord]: ...
+    def checkpoints(self, team: str, job: str) -> Sequence[CheckpointRecord]: ...
+    def events(self, team: str, job: str | None, after: int = 0, limit: int = 500) -> Sequence[EventRecord]: ...
+    def log(self, team: str, job: str, fence: int | None = None, last: int = 1000) -> Sequence[str]: ...
+    def cancel(self, team: str, job: str, actor: str) -> JobRecord: ...
+    def order(self, team: str, job: str, order: Order, actor: str) -> JobRecord:
+        """``save`` or ``finish``, given to the running attempt with its next heartbeat."""
+        ...
+
+    def position(self, team: str, job: str) -> int | None:
+        """How many jobs would be leased before a waiting one; None for others."""
+        ...
+
+
+class Dispatcher(Protocol):
+    """Leases, fences and what workers report. Each message is checked against the job's newest fence; a stale one is Fenced."""
+
+    def lease(self, request: LeaseRequest, lifetime: timedelta) -> tuple[Job, int, datetime] | None:
+        """A job for this worker with its new fence and the lease's deadline; None where nothing fits now."""
+        ...
+
+    def lease_many(self, requests: Sequence[LeaseRequest], lifetime: timedelta) -> Sequence[tuple[Job, int, datetime] | None]:
+        """The same for several workers in one transaction."""
+        ...
+
+    def heartbeat(self, message: Heartbeat, lifetime: timedelta) -> HeartbeatReply: ...
+    def progress(self, messages: Sequence[Progress]) -> None: ...
+    def sample(self, message: SamplePublished) -> None: ...
+    def log(self, message: LogLines) -> None: ...
+    def checkpoint(self, message: CheckpointPublished) -> CheckpointRecord:
+        """Publish: one fenced row update. The caller has verified the objects. Repeating it is harmless."""
+        ...
+
+    def outcome(self, message: Outcome, stores: Sequence[str]) -> JobRecord:
+        """End the attempt, and the job where it decides it. Repeating it is harmless."""
+        ...
+
+    def holds(self, job: str, fence: int) -> AttemptRecord:
+        """The attempt that holds the job's newest fence and may write. Raises Fenced otherwise."""
+        ...
+
+    def expire(self, grace: timedelta) -> Sequence[AttemptRecord]:
+        """Attempts whose deadline is past: *unknown* first, lost after ``grace``; a lost one's job waits again."""
+        ...
+
+    def desired_workers(self) -> Sequence[DesiredWorkers]: ...
+    def sites(self) -> Sequence[SiteRecord]: ...
+    def put_site(self, site: SiteRecord) -> None: ...
+    def workers(self) -> Sequence[WorkerRecord]: ...
+
+
+class Releases(Protocol):
+    """Releases, their shares and verdicts. ``digest`` names an image; ``release`` the console's id of one try to release it."""
+
+    def set_stable(self, application: str, digest: str, sites: Sequence[str]) -> None:
+        """Name the stable release where there is none yet (the first installation, the embedded default)."""
+        ...
+
+    def register(self, registration: Registration, actor: str) -> ReleaseView:
+        """Conflict while another release of the application is under way."""
+        ...
+
+    def get(self, release: str) -> ReleaseView: ...
+    def page(self, after: str | None = None, limit: int = 50) -> Page[ReleaseView]: ...
+    def set_share(self, release: str, site: str, step: int) -> ReleaseView: ...
+    def start_watch(self, release: str, site: str, watch: Watch) -> str: ...
+    def watch(self, release: str, site: str, watch_id: str) -> StageAnswer: ...
+    def breach(self, release: str, breaches: Sequence[Breach], reason: str) -> ReleaseView:
+        """Share 0 in every site at once and the leases revoked; idempotent."""
+        ...
+
+    def revoke(self, release: str, reason: str, actor: str) -> ReleaseView: ...
+    def promote(self, release: str, actor: str) -> StageAnswer: ...
+    def verdict(self, release: str) -> Verdict: ...
+    def live(self) -> Sequence[tuple[ReleaseView, Registration]]:
+        """Candidates that have requests now: what the guard looks at."""
+        ...
+
+    def latencies(self, release: str, site: str, window: timedelta) -> Sequence[float]:
+        """Seconds from lease to first heartbeat, of the release's attempts of the last ``window``; one still waiting counts its age."""
+        ...
+
+    def counts(self, release: str) -> Mapping[str, Any]:
+        """By site: :class:`lorafleet.contracts.release.OutcomeCounts`."""
+        ...
+
+
+class Access(Protocol):
+    """Tokens, enrolment and the audit log. Only SHA-256 of a token's text is stored."""
+
+    def create_token(
+        self, team: str, name: str, role: Role, actor: str, lifetime: timedelta | None = None, release: str | None = None
+    ) -> tuple[TokenRecord, str]: ...
+    def principal(self, text: str) -> Principal:
+        """Raises Unauthorized."""
+        ...
+
+    def tokens(self, team: str) -> Sequence[TokenRecord]: ...
+    def revoke_token(self, team: str, token: str, actor: str) -> None: ...
+    def put_enrolment(self, site: str) -> str:
+        """A new credential of a site, which ends the old one after a day; the text is given out this once."""
+        ...
+
+    def enrol(self, site: str, worker: str, credential: str, lifetime: timedelta) -> tuple[str, datetime]:
+        """An attempt token's text and end. Raises Unauthorized."""
+        ...
+
+    def attempt_principal(self, text: str) -> AttemptPrincipal: ...
+    def bind(self, token: str, job: str, fence: int) -> None:
+        """Tie an attempt token to its lease; it dies with the attempt."""
+        ...
+
+    def record(self, team: str, actor: str, action: str, target: str, values: Mapping[str, Any]) -> None: ...
+    def audit(self, team: str, after: str | None = None, limit: int = 100) -> Page[AuditRecord]: ...
+    def verify_audit(self, team: str) -> int:
+        """How many rows of the chain hold. Raises Conflict naming the first that does not."""
+        ...
+
+
+class Ledger(Protocol):
+    """All of them over one database."""
+
+    @property
+    def datasets(self) -> Datasets: ...
+    @property
+    def jobs(self) -> Jobs: ...
+    @property
+    def dispatcher(self) -> Dispatcher: ...
+    @property
+    def releases(self) -> Releases: ...
+    @property
+    def access(self) -> Access: ...
+    def now(self) -> datetime:
+        """The database's clock where it has one, so that several consoles agree."""
+        ...
+
+    def ready(self) -> None:
+        """Raises StorageError where the database does not answer."""
+        ...
+
+    def close(self) -> None: ...
