@@ -177,7 +177,6 @@ def ours(options: argparse.Namespace) -> dict[str, float]:
             "lora_targets": "attention",
             "lora_rank": 8,
             "max_grad_norm": 1.0,
-            "save_steps": max(1, options.steps // 4),
             "cache_latents": options.cached,
             "cache_text": options.cached,
         },

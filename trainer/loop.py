@@ -17,6 +17,7 @@ from trainer.plan import StepPlan, TrainingPlan, validation_refs
 from trainer.prefetch import Prefetcher
 from trainer.reporting import Reporter, StepFacts
 from trainer.schedulers import Schedule
+from trainer.side_threads import compute_alone, settle_training_thread
 from trainer.signals import StopRequests
 from trainer.step import Stepper
 from trainer.throughput import Throughput
@@ -87,7 +88,8 @@ class Loop:
         try:
             if self.start == 0:
                 self._sample()
-            with Prefetcher(range(self.start, self.total), self._make_ready) as steps:
+            settle_training_thread()
+            with Prefetcher(range(self.start, self.total), self._make_ready, first=compute_alone) as steps:
                 self._train(steps, probe)
             self._save()
             self.hooks.settle()
@@ -118,6 +120,8 @@ class Loop:
                 # Every rank learned of it in the same sum, also those that got no signal themselves.
                 self.stop.request()
                 self.stop.check()
+            if self.stop.finish_wanted and self.world.size == 1:
+                return
 
     def _make_ready(self, step: int) -> StepBatches:
         plan = self.plan.step(step)
@@ -142,7 +146,8 @@ class Loop:
         if done % config.sample_every == 0 if config.sample_every else ends_epoch:
             with self.throughput.paused():
                 self._sample()
-        if config.save_steps and done % config.save_steps == 0 and not last:
+        due = bool(config.save_steps) and done % config.save_steps == 0
+        if (self.stop.take_save() or due) and not last:
             self._save()
 
     def _collect(self, everything: bool = False) -> None:

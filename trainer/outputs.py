@@ -75,6 +75,8 @@ class Outputs:
                     self._loggers.image(step, f"sample/{number}", path)
                 else:
                     self._loggers.text(step, f"sample/{number}", sample.text)
+        files = [{"path": str(path), "prompt": sample.prompt} for path, sample in zip(paths, drawn, strict=True)]
+        self.reporter.event("samples", {"step": step, "files": files})
         self._publish([*paths, *(self.directory / "samples").glob("grid.png")])
 
     def save(self, state: State, export: Callable[[Path], object]) -> None:

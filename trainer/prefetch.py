@@ -13,13 +13,16 @@ Ready = TypeVar("Ready")
 class Prefetcher(Generic[Item, Ready]):
     """Iterates ``make(item)`` for each item, up to ``depth`` of them ahead, in order.
 
-    An error in ``make`` is raised where its result would have been. Leaving the ``with`` block ends the thread.
+    ``first`` is called once on the thread. An error in ``make`` is raised where its result would have been. Leaving the ``with``
+    block ends the thread.
     """
 
-    def __init__(self, items: Iterable[Item], make: Callable[[Item], Ready], depth: int = 3) -> None:
+    def __init__(
+        self, items: Iterable[Item], make: Callable[[Item], Ready], depth: int = 3, first: Callable[[], None] = lambda: None
+    ) -> None:
         self._queue: queue.Queue[tuple[Ready | None, BaseException | None]] = queue.Queue(maxsize=depth)
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(items, make), name="prefetch", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(items, make, first), name="prefetch", daemon=True)
 
     def __enter__(self) -> Iterator[Ready]:
         self._thread.start()
@@ -29,8 +32,9 @@ class Prefetcher(Generic[Item, Ready]):
         self._stop.set()
         self._thread.join(timeout=10)
 
-    def _run(self, items: Iterable[Item], make: Callable[[Item], Ready]) -> None:
+    def _run(self, items: Iterable[Item], make: Callable[[Item], Ready], first: Callable[[], None]) -> None:
         try:
+            first()
             for item in items:
                 if not self._put((make(item), None)):
                     return

@@ -192,10 +192,10 @@ class LoRATrainer:
         )
         started = time.monotonic()
         loss = loop.run()
-        files = outputs.write_weights(export(total)) if world.leads else []
+        files = outputs.write_weights(export(loop.done)) if world.leads else []
         return TrainResult(
             files=tuple(files),
-            steps=total,
+            steps=loop.done,
             loss=loss,
             seconds=time.monotonic() - started,
             steps_per_second=throughput.mean_steps_per_second,

@@ -9,6 +9,7 @@ from pathlib import Path
 from lorafleet.contracts.problems import StorageError
 from trainer import checkpoint
 from trainer.checkpoint import State
+from trainer.side_threads import compute_alone
 
 Export = Callable[[Path], object]
 
@@ -75,6 +76,7 @@ class CheckpointWriter:
             self._thread = None
 
     def _write(self, state: State, export: Export | None) -> None:
+        compute_alone()
         try:
             folder = checkpoint.write(self._root, state, export)
             self.failed = False

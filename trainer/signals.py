@@ -17,6 +17,8 @@ class StopRequests:
 
     def __init__(self) -> None:
         self._signal: int | None = None
+        self._save = False
+        self.finish_wanted = False
         self._previous: list[dict[int, Any]] = []
 
     def __enter__(self) -> "StopRequests":
@@ -36,6 +38,19 @@ class StopRequests:
     def request(self, number: int = signal.SIGTERM) -> None:
         """Ask the run to stop, as the signal would."""
         self._signal = number
+
+    def request_save(self) -> None:
+        """Ask for a checkpoint after the next step."""
+        self._save = True
+
+    def take_save(self) -> bool:
+        """Whether a checkpoint was asked for since the last call."""
+        wanted, self._save = self._save, False
+        return wanted
+
+    def request_finish(self) -> None:
+        """Ask the run to end well after the next step, with the weights as they are then. A run of several processes goes on."""
+        self.finish_wanted = True
 
     @property
     def requested(self) -> bool:

@@ -13,6 +13,7 @@ from lorafleet.datasets.buckets import Bucket, crop_plan
 from lorafleet.datasets.images import ImageSample, open_rgb
 from trainer.augmentations import Augmenter
 from trainer.families.base import MicroBatch, RowRef
+from trainer.side_threads import compute_alone
 
 # Changes when decoding, cropping or scaling change: cached latents of another version are not used.
 TRANSFORM_VERSION = "1"
@@ -103,7 +104,7 @@ class ImageRows:
         self._channels = latent_channels
         self._stride = latent_stride
         self._sizes = sizes
-        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._pool = ThreadPoolExecutor(threads, initializer=compute_alone) if threads > 1 else None
 
     def __len__(self) -> int:
         return len(self._examples)
