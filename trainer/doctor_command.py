@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from lorafleet.contracts.problems import UnavailableError
+
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
@@ -13,7 +15,13 @@ def doctor(
     """Check that this machine can train. Ends with code 69 when something fails."""
     from rich.console import Console
 
-    from trainer.doctor import print_report, run_doctor
+    try:
+        from trainer.doctor import print_report, run_doctor
+    except OSError as error:
+        # torch loads CUDA's libraries itself, so that a missing one is no ImportError.
+        raise UnavailableError(
+            f"torch cannot be loaded: {error}", hint="install torch again; its CUDA libraries come with it from PyPI"
+        ) from None
 
     report = run_doctor(device, require_gpu)
     if as_json:

@@ -1,6 +1,7 @@
 """The configured loggers as one, none of which can end a run."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from trainer.loggers.base import Logger, LoggerFactory, RunFacts
@@ -59,3 +60,6 @@ class LoggerGroup:
             except Exception as error:  # noqa: BLE001  (a third party's failure must not cost hours of training)
                 del self._loggers[name]
                 self._warn(f"logger '{name}' failed and is left out from here: {error}")
+                # It may hold a port, a file or a thread; that this fails too is to be expected.
+                with suppress(Exception):
+                    logger.finish("failed")

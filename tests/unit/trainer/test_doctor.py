@@ -204,3 +204,14 @@ def test_help_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert "--require-gpu" in done.stdout
     assert "loaded: []" in done.stdout
+
+
+def test_a_cuda_library_that_cannot_be_loaded_is_one_line(tmp_path: Path) -> None:
+    broken = tmp_path / "torch"
+    broken.mkdir()
+    broken.joinpath("__init__.py").write_text("import ctypes\nctypes.CDLL('libcudnn.so.404')\n")
+    program = f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\nfrom lorafleet.cli import main\nsys.exit(main(['doctor']))\n"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == ExitCode.UNAVAILABLE
+    assert "torch cannot be loaded: libcudnn.so.404" in done.stderr
+    assert "Traceback" not in done.stderr

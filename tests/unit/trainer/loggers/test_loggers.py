@@ -120,6 +120,7 @@ class Broken(JsonLinesLogger):
     def __init__(self, breaks_at: str) -> None:
         super().__init__()
         self._breaks_at = breaks_at
+        self.ended: list[str] = []
 
     def start(self, run: RunFacts) -> None:
         if self._breaks_at == "start":
@@ -128,17 +129,22 @@ class Broken(JsonLinesLogger):
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         raise OSError(28, "No space left on device")
 
+    def finish(self, ended: str) -> None:
+        self.ended.append(ended)
+        raise OSError(28, "No space left on device")
+
 
 @pytest.mark.parametrize("breaks_at", ["start", "scalars"])
 def test_a_failing_logger_is_warned_of_once_and_the_others_go_on(tmp_path: Path, breaks_at: str) -> None:
     warnings: list[str] = []
-    whole = JsonLinesLogger()
-    group = LoggerGroup({"broken": Broken(breaks_at), "jsonl": whole}, warnings.append)
+    broken, whole = Broken(breaks_at), JsonLinesLogger()
+    group = LoggerGroup({"broken": broken, "jsonl": whole}, warnings.append)
     group._tell(lambda logger: logger.start(facts(tmp_path)))
     fill(group, range(1, 4))
     group.close("finished")
     assert len(warnings) == 1
     assert "'broken' failed" in warnings[0]
+    assert broken.ended == ["failed"]
     assert len(read_log(tmp_path / "log.jsonl")) == 3
 
 
