@@ -6,23 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from lorafleet.contracts.problems import UnavailableError
 from lorafleet.contracts.training import TrainingConfig, from_mapping
-
-# Photographs that scikit-image's wheel carries, free to use (public domain or CC0), with captions written for them.
-PHOTOGRAPHS = {
-    "astronaut": "a portrait of an astronaut in an orange suit in front of a flag and a shuttle model",
-    "cat": "a tabby cat looking to the side, close up",
-    "coffee": "a cup of black coffee on a saucer with a spoon on a wooden table",
-    "rocket": "a rocket on its launch pad at dusk",
-    "hubble_deep_field": "thousands of distant galaxies in the black of space",
-    "retina": "the retina of an eye with fine red vessels",
-    "camera": "a black and white photograph of a man behind a camera on a tripod",
-    "brick": "a wall of rough grey bricks",
-    "grass": "a lawn seen from above, blades of grass in every direction",
-    "gravel": "gravel on the ground, stones of many sizes",
-}
-SIZE = 512
+from lorafleet.demo.photographs import PHOTOGRAPHS, check_installed, write_photographs
+from lorafleet.demo.proof import load_in_diffusers
 
 
 def demo(
@@ -30,12 +16,7 @@ def demo(
     steps: Annotated[int, typer.Option(help="Training steps.", min=2)] = 60,
 ) -> None:
     """Train a LoRA on real photographs over a tiny base that it makes itself, and load the result in diffusers."""
-    try:
-        import skimage.data  # noqa: F401
-    except ImportError:
-        raise UnavailableError(
-            "the demo's photographs are in scikit-image, which is not installed", hint="pip install 'lorafleet[demo]'"
-        ) from None
+    check_installed()
     from rich.console import Console
 
     from trainer.run import LoRATrainer
@@ -106,43 +87,3 @@ def configuration(directory: Path, photographs: Path, base: Path, base_config: P
         "sample_steps": 6,
     }
     return from_mapping(values)
-
-
-def write_photographs(folder: Path) -> Path:
-    """Write the photographs as PNG files of at most :data:`SIZE` pixels, with a metadata.csv."""
-    import csv
-
-    import numpy as np
-    import skimage.data
-    from PIL import Image
-
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "metadata.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("file_name", "text"))
-        for name, caption in PHOTOGRAPHS.items():
-            image = Image.fromarray(np.asarray(getattr(skimage.data, name)())).convert("RGB")
-            image.thumbnail((SIZE * 2, SIZE * 2))
-            image.save(folder / f"{name}.png")
-            writer.writerow((f"{name}.png", caption))
-    return folder
-
-
-def load_in_diffusers(base: Path, base_config: Path, weights: Path) -> float:
-    """Load base and LoRA with diffusers alone; return how far the LoRA moves the UNet's output, relative to its norm."""
-    import torch
-    from diffusers import StableDiffusionPipeline
-    from diffusers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
-    pipeline = StableDiffusionPipeline.from_single_file(
-        str(base), config=str(base_config), local_files_only=True, safety_checker=None, requires_safety_checker=False
-    )
-    generator = torch.Generator().manual_seed(0)
-    latents = torch.randn(1, pipeline.unet.config.in_channels, 16, 16, generator=generator)
-    states = torch.randn(1, 77, pipeline.unet.config.cross_attention_dim, generator=generator)
-    with torch.no_grad():
-        before = pipeline.unet(latents, 10, states).sample
-        pipeline.load_lora_weights(str(weights.parent), weight_name=weights.name)
-        after = pipeline.unet(latents, 10, states).sample
-    return float((after - before).norm() / before.norm())
