@@ -36,7 +36,7 @@ $(VENV)/.synced: requirements/dev.txt requirements/uv.txt pyproject.toml | $(BIN
 	@touch $@
 
 demo: $(VENV)/.synced
-	@$(BIN)/lorafleet demo
+	@$(BIN)/lorafleet demo $(if $(SERVE),--serve)
 
 test: $(VENV)/.synced
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope

@@ -17,9 +17,15 @@ class Commands(LazyGroup):
 
     table: ClassVar = {
         "train": LazyCommand("trainer.commands:train", "Train a LoRA from a configuration file.", "trainer"),
+        "worker": LazyCommand("trainer.worker.command:worker", "Lease jobs from the console and train them.", "trainer"),
         "data": LazyCommand("lorafleet.datasets.commands:app", "Check and prepare data sets.", "datasets"),
+        "release": LazyCommand("pipelines.commands:app", "Compile, push, start and watch Spinnaker's pipelines.", ""),
         "doctor": LazyCommand("trainer.doctor_command:doctor", "Check that this machine can train.", "trainer"),
-        "demo": LazyCommand("lorafleet.demo:demo", "Train a small LoRA on real photographs, start to end.", "demo"),
+        "serve": LazyCommand("lorafleet.console.serve_command:serve", "Serve the console on this machine.", "console"),
+        "store": LazyCommand("lorafleet.console.store_command:store", "Serve a folder as a site's object store.", "console"),
+        "job": LazyCommand("lorafleet.client.commands:job_app", "Submit training jobs and follow them.", ""),
+        "dataset": LazyCommand("lorafleet.client.commands:dataset_app", "Upload and list data sets.", ""),
+        "demo": LazyCommand("lorafleet.demo.command:demo", "Train a small LoRA on real photographs, start to end.", "demo"),
     }
 
 

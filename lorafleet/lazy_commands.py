@@ -11,7 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from lorafleet.contracts.problems import UnavailableError, UsageError
 
-_OWN_PACKAGES = ("lorafleet", "trainer")
+_OWN_PACKAGES = ("lorafleet", "pipelines", "trainer")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Everything here is synchronous, safe to call from several threads and processes,
 exceptions of :mod:`lorafleet.console.domain.refusals`. Methods that take ``team`` never show or touch another team's things.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from lorafleet.console.domain.records import (
     AuditRecord,
     CheckpointRecord,
     DatasetRecord,
+    EventKind,
     EventRecord,
     JobRecord,
     Page,
@@ -113,11 +114,20 @@ class Dispatcher(Protocol):
         """The attempt that holds the job's newest fence and may write. Raises Fenced otherwise."""
         ...
 
+    def leased(self, job: str, fence: int) -> JobRecord:
+        """The job that this lease holds, which says what its worker may read. Raises Fenced."""
+        ...
+
     def expire(self, grace: timedelta) -> Sequence[AttemptRecord]:
         """Attempts whose deadline is past: *unknown* first, lost after ``grace``; a lost one's job waits again."""
         ...
 
     def desired_workers(self) -> Sequence[DesiredWorkers]: ...
+    def set_quota(self, team: str, max_running: int | None) -> None:
+        """How many jobs of a team may run at once; None lifts the limit."""
+        ...
+
+    def quota(self, team: str) -> int | None: ...
     def sites(self) -> Sequence[SiteRecord]: ...
     def put_site(self, site: SiteRecord) -> None: ...
     def workers(self) -> Sequence[WorkerRecord]: ...
@@ -128,6 +138,10 @@ class Releases(Protocol):
 
     def set_stable(self, application: str, digest: str, sites: Sequence[str]) -> None:
         """Name the stable release where there is none yet (the first installation, the embedded default)."""
+        ...
+
+    def set_probe_template(self, team: str, submission: Submission | None) -> None:
+        """What probe jobs train, as jobs of ``team``; without one a candidate has only users' jobs as samples."""
         ...
 
     def register(self, registration: Registration, actor: str) -> ReleaseView:
@@ -156,6 +170,10 @@ class Releases(Protocol):
 
     def counts(self, release: str) -> Mapping[str, Any]:
         """By site: :class:`lorafleet.contracts.release.OutcomeCounts`."""
+        ...
+
+    def evaluated(self, release: str, unanswered: Sequence[str]) -> None:
+        """The guard has judged a candidate just now; ``unanswered`` names the queries that gave it no answer."""
         ...
 
 
@@ -206,6 +224,10 @@ class Ledger(Protocol):
     def access(self) -> Access: ...
     def now(self) -> datetime:
         """The database's clock where it has one, so that several consoles agree."""
+        ...
+
+    def listen(self, listener: Callable[[Sequence[tuple[str, EventKind]]], None]) -> Callable[[], None]:
+        """Call ``listener`` with (job, kind) pairs after each commit of this process that wrote events; the answer ends it."""
         ...
 
     def ready(self) -> None:

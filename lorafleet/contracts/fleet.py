@@ -143,12 +143,20 @@ class ReleasePlan(_Part):
     watch: Duration = Field(default=timedelta(minutes=5), description="How long each share is watched before the next.")
     warm: Duration = Field(default=timedelta(minutes=30), description="How long blue-green keeps the old workers after the switch.")
     drain: Duration = Field(default=timedelta(hours=2), description="How long old leases may go on after a promotion.")
+    quorum: int = Field(default=1, ge=1, strict=True, description="Sites that must pass; one that is not reached is left out.")
 
     @field_validator("clusters")
     @classmethod
     def _one_per_site(cls, clusters: tuple[ClusterRelease, ...]) -> tuple[ClusterRelease, ...]:
         _no_repeat([cluster.site for cluster in clusters])
         return clusters
+
+    @field_validator("quorum")
+    @classmethod
+    def _quorum_exists(cls, quorum: int, info: ValidationInfo) -> int:
+        if quorum > len(info.data.get("clusters", ())) > 0:
+            raise ValueError(f"{quorum} of {len(info.data['clusters'])} sites cannot pass")
+        return quorum
 
 
 class Monitor(_Part):

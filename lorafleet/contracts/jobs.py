@@ -32,6 +32,7 @@ MESSAGE_BYTES = 64 * 1024
 MAX_GPUS = 16
 MAX_GRANTS = 64
 MAX_OBJECTS = 32
+MAX_FILES = 200
 MAX_PROBLEMS = 10
 MAX_METRICS = 64
 LOG_TAIL = 8 * 1024
@@ -141,7 +142,10 @@ class ResumePoint(_Part):
 
 
 class Job(_Part):
-    """What is to be trained. The worker puts its own folders into ``training``'s places, and fetches the data set."""
+    """What is to be trained. The worker puts its own folders into ``training``'s places, and fetches the data set.
+
+    It asks which files that is with :class:`DatasetRequest`, and for grants to read them with :class:`GrantRequest`.
+    """
 
     id: Id
     kind: JobKind = JobKind.USER
@@ -194,6 +198,19 @@ class Grants(AttemptMessage):
     """Console → worker."""
 
     grants: tuple[ObjectGrant, ...] = Field(max_length=MAX_GRANTS)
+
+
+class DatasetRequest(AttemptMessage):
+    """Worker → console: the files of the job's data set version, from the first key after ``after`` on."""
+
+    after: Key | None = None
+
+
+class DatasetFiles(AttemptMessage):
+    """Console → worker: files in the order of their keys. Where there are ``more``, the worker asks again after the last one."""
+
+    files: tuple[PublishedObject, ...] = Field(max_length=MAX_FILES)
+    more: bool = False
 
 
 class Lease(Message):
@@ -346,6 +363,8 @@ MESSAGES: tuple[type[BaseModel], ...] = (
     Lease,
     GrantRequest,
     Grants,
+    DatasetRequest,
+    DatasetFiles,
     Heartbeat,
     HeartbeatReply,
     Progress,

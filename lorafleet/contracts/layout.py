@@ -12,7 +12,10 @@ from lorafleet.contracts.problems import ConfigError
 ID = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 """Ids of data sets, versions and jobs: what a DNS label allows, so that an id also names Kubernetes objects."""
 
-# S3 and GCS take keys of 1024 bytes; the ids and numbers in front need fewer than 324.
+KEY_BYTES = 1024
+"""The longest key, in bytes of UTF-8, that S3 and GCS take."""
+
+# The ids and numbers in front need fewer than 324 bytes.
 _NAME_BYTES = 700
 _LARGEST = 2**63 - 1
 
@@ -25,6 +28,27 @@ def dataset_prefix(dataset: str, version: str) -> str:
 def dataset_object(dataset: str, version: str, name: str) -> str:
     """A file of a data set version; ``name`` is its path inside the set."""
     return dataset_prefix(dataset, version) + _name(name)
+
+
+@dataclass(frozen=True)
+class DatasetObject:
+    """The parts of a data set file's key. A version may hold files that an earlier version of the same set stored."""
+
+    dataset: str
+    version: str
+    name: str
+
+
+def parse_dataset_object(key: str) -> DatasetObject | None:
+    """Read a key back; None where it is no data set file's. The inverse of :func:`dataset_object`."""
+    found = re.fullmatch(rf"datasets/(?P<dataset>{ID})/(?P<version>{ID})/(?P<name>.+)", key, re.DOTALL)
+    if found is None:
+        return None
+    try:
+        _name(found["name"])
+    except ConfigError:
+        return None
+    return DatasetObject(found["dataset"], found["version"], found["name"])
 
 
 def job_prefix(job: str) -> str:
@@ -60,6 +84,13 @@ def sample_object(job: str, fence: int, step: int, name: str) -> str:
 def output_object(job: str, fence: int, name: str) -> str:
     """``jobs/<id>/output/<fence>/<name>``: a finished file. Which fence won stands in the job's row and its HEAD.json."""
     return f"{job_prefix(job)}output/{_number(fence, 'fence', 1)}/{_name(name)}"
+
+
+def checked_key(key: str) -> str:
+    """The key itself, where it is a relative path that every store and disk understands alike."""
+    if len(key.encode("utf-8", "surrogatepass")) > KEY_BYTES:
+        raise ConfigError(f"the key {key[:40]!r}… is too long", hint=f"use at most {KEY_BYTES} bytes of UTF-8")
+    return _path(key)
 
 
 @dataclass(frozen=True)
@@ -103,11 +134,16 @@ def _number(value: int, what: str, least: int) -> int:
 
 
 def _name(value: str) -> str:
+    _path(value)
+    if len(value.encode()) > _NAME_BYTES:
+        raise ConfigError(f"the object name {value[:40]!r}… is too long", hint=f"use at most {_NAME_BYTES} bytes of UTF-8")
+    return value
+
+
+def _path(value: str) -> str:
     parts = value.split("/")
     if any(part in ("", ".", "..") for part in parts):
         raise ConfigError(f"{value!r} is no name of an object", hint="use a relative path without empty, '.' or '..' parts")
     if "\\" in value or not value.isprintable():
         raise ConfigError(f"{value!r} is no name of an object", hint="use no backslashes and no control characters")
-    if len(value.encode()) > _NAME_BYTES:
-        raise ConfigError(f"the object name {value[:40]!r}… is too long", hint=f"use at most {_NAME_BYTES} bytes of UTF-8")
     return value

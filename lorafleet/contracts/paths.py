@@ -10,6 +10,7 @@ SAMPLE = f"{API}/worker/sample"
 LOG = f"{API}/worker/log"
 CHECKPOINT = f"{API}/worker/checkpoint"
 GRANTS = f"{API}/worker/grants"
+DATASET = f"{API}/worker/dataset"
 OUTCOME = f"{API}/worker/outcome"
 """Each takes the message of :mod:`lorafleet.contracts.jobs` by POST. A lease that finds no job in time answers 204.
 A stale fence answers 409, a token that is not good (any more) 401."""

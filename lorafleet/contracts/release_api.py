@@ -37,7 +37,9 @@ class Registration(_Part):
     quorum: int = Field(default=1, ge=1)
 
     @model_validator(mode="after")
-    def _quorum_exists(self) -> "Registration":
+    def _sites_fit(self) -> "Registration":
+        if len({each.site for each in self.sites}) != len(self.sites):
+            raise ValueError("sites: a site stands twice")
         if self.quorum > len(self.sites):
             raise ValueError(f"quorum: {self.quorum} of {len(self.sites)} sites cannot pass")
         return self

@@ -1,4 +1,4 @@
-"""The proof that other tools load what was trained."""
+"""Proofs on what was trained: other tools load it, and it is what an undisturbed run gives."""
 
 from pathlib import Path
 
@@ -21,3 +21,12 @@ def load_in_diffusers(base: Path, base_config: Path, weights: Path) -> float:
         pipeline.load_lora_weights(str(weights.parent), weight_name=weights.name)
         after = pipeline.unet(latents, 10, states).sample
     return float((after - before).norm() / before.norm())
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    """Whether two files hold the same tensors, bit for bit."""
+    import torch
+    from safetensors.torch import load_file
+
+    first, second = load_file(one), load_file(other)
+    return first.keys() == second.keys() and all(torch.equal(tensor, second[name]) for name, tensor in first.items())

@@ -5,6 +5,7 @@ Its family, ``waves``, learns sine waves with a small network. It is fast, and i
 """
 
 import json
+import os
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,8 @@ from lorafleet.datasets.checks import CheckReport
 from trainer.families.base import Control, Export, MicroBatch, Placement, RowRef, Sample
 from trainer.lora import LoraLayer
 
-FAULTS: dict[str, Any] = {}
+# Other processes are given theirs in the environment.
+FAULTS: dict[str, Any] = json.loads(os.environ.get("LORAFLEET_EXAMPLE_FAULTS", "{}"))
 LOGGED: list[tuple[int, dict[str, float]]] = []
 
 
@@ -53,9 +55,11 @@ class Waves:
     def __init__(self, config: TrainingConfig) -> None:
         self._config = config
         self.recomputes = False
+        self._losses = 0
 
     def read(self, control: Control) -> CheckReport:
-        self._phases = json.loads(Path(self._config.train_data_dir).read_text())
+        path = Path(self._config.train_data_dir)
+        self._phases = json.loads((path / "waves.json" if path.is_dir() else path).read_text())
         return CheckReport(findings=(), histogram={}, count=len(self._phases))
 
     def load(self, placement: Placement, control: Control) -> None:
@@ -80,6 +84,11 @@ class Waves:
         if (not self.recomputes and len(batch) > FAULTS.get("rows_that_fit", 10**9)) or FAULTS.get("never_fits"):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.00 GiB")
         time.sleep(FAULTS.get("step_seconds", 0))
+        self._losses += 1
+        if self._losses == FAULTS.get("hang_at", 0):
+            time.sleep(3600)
+        if self._losses == FAULTS.get("crash_at", 0):
+            os.kill(os.getpid(), FAULTS["signal"])
         x, y = batch.tensors["xy"].unbind(1)
         prediction = self._net(x[..., None].to(next(self._net.parameters()).dtype))[..., 0]
         losses = (prediction.float() - y).square().mean(dim=1)

@@ -253,3 +253,10 @@ def test_defaults_in_the_schema_are_what_the_schema_allows() -> None:
     assert len(fields) > 15
     for field in fields:
         jsonschema.validate(field["default"], {**field, "$defs": schema["$defs"]})
+
+
+def test_a_quorum_can_pass() -> None:
+    assert fleet().release.quorum == 1
+    assert fleet(FULL.replace("  watch: 10m", "  quorum: 3")).release.quorum == 3
+    with pytest.raises(ConfigError, match=r"release\.quorum: 4 of 3 sites cannot pass"):
+        fleet(FULL.replace("  watch: 10m", "  quorum: 4"))

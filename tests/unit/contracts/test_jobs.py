@@ -47,6 +47,8 @@ EXAMPLES: dict[type, dict[str, Any]] = {
     jobs.Lease: {"job": JOB, "fence": 3, "grants": [GRANT], "deadline": NOW, "heartbeat_seconds": 1.0},
     jobs.GrantRequest: {**ATTEMPT, "method": "PUT", "objects": [STEP_OBJECT]},
     jobs.Grants: {**ATTEMPT, "grants": [GRANT]},
+    jobs.DatasetRequest: {**ATTEMPT, "after": "datasets/cats/v1/1.png"},
+    jobs.DatasetFiles: {**ATTEMPT, "files": [stored("datasets/cats/v1/2.png")], "more": True},
     jobs.Heartbeat: {**ATTEMPT, "sequence": 0, "phase": "training", "sent_at": NOW},
     jobs.HeartbeatReply: {**ATTEMPT, "order": "hand_back", "deadline": NOW},
     jobs.Progress: {**ATTEMPT, "step": 20, "total_steps": 100, "metrics": {"loss": 0.1}, "sent_at": NOW},

@@ -1,0 +1,1 @@
+"""A Python client of the console's API, and the commands over it."""

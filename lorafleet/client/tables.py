@@ -1,0 +1,29 @@
+"""Lists as tables for people."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from lorafleet.contracts.console_api import DatasetView, JobRow
+
+
+def jobs_table(rows: Sequence[JobRow]) -> Table:
+    """Jobs."""
+    table = Table("id", "state", "step", "loss", "site", "submitted", "waiting for", box=None)
+    for row in rows:
+        steps = f"{row.step}/{row.total_steps}" if row.total_steps else ""
+        loss = "" if row.loss is None else f"{row.loss:.4f}"
+        state = "unknown" if row.unknown_since is not None else row.state.value
+        table.add_row(
+            *map(Text, (row.id, state, steps, loss, row.site or "", f"{row.submitted_at:%Y-%m-%d %H:%M}", row.waiting_for))
+        )
+    return table
+
+
+def datasets_table(rows: Sequence[DatasetView]) -> Table:
+    """Data sets."""
+    table = Table("id", "name", "kind", "version", "made", box=None)
+    for row in rows:
+        table.add_row(*map(Text, (row.id, row.name, row.kind, row.version or "", f"{row.created_at:%Y-%m-%d %H:%M}")))
+    return table

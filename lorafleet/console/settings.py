@@ -1,0 +1,138 @@
+"""How a console is set up, and the set-ups that it refuses to start with."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+from lorafleet.contracts.problems import ConfigError, Problem, StorageError
+from lorafleet.contracts.site import Site
+
+SECRET_VARIABLE = "LORAFLEET_SECRET"  # noqa: S105
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_SHORTEST_SECRET = 32
+_KNOWN_SECRETS = ("changethis", "changeme", "secret", "password", "default", "example")
+
+
+class Auth(StrEnum):
+    """Who may use the console. ``none`` makes everybody the administrator, which only loopback allows."""
+
+    TOKEN = "token"  # noqa: S105
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One console.
+
+    ``public_url`` is where browsers, workers and Spinnaker reach it; ``sites`` are the facts that preflight checks need, by name.
+    A worker is *unknown* once its lease of ``lease_lifetime`` has run out, and lost after ``grace`` more. Uploads that are no versions
+    yet lie below ``directory``, on this console's own disk.
+    ``prometheus`` answers the conditions that users name. Uploads that are not yet versions lie below ``directory``.
+    """
+
+    database_url: str = field(repr=False)
+    secret: str = field(repr=False)
+    directory: Path
+    host: str = "127.0.0.1"
+    port: int = 8400
+    public_url: str = "http://127.0.0.1:8400"
+    auth: Auth = Auth.TOKEN
+    team: str = "default"
+    allowed_hosts: tuple[str, ...] = ()
+    replicas: int = 1
+    sites: Mapping[str, Site] = field(default_factory=lambda: MappingProxyType({}))
+    lease_lifetime: timedelta = timedelta(seconds=30)
+    grace: timedelta = timedelta(seconds=30)
+    heartbeat_seconds: float = 5.0
+    attempt_token_lifetime: timedelta = timedelta(days=7)
+    session_lifetime: timedelta = timedelta(hours=12)
+    poll_seconds: float = 1.0
+    upload_bytes: int = 2 * 1024**3
+    requests_per_second: float = 50.0
+    request_burst: int = 300
+    allow_unsigned: bool = False
+    registry_credentials: Path | None = None
+    prometheus: str | None = None
+    loops: bool = True
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The names that a request's Host may have: its own address, and those that are allowed besides."""
+        own = {urlsplit(self.public_url).hostname or "", self.host, *self.allowed_hosts}
+        return frozenset(own | LOOPBACK if self.host in LOOPBACK else own) - {"", "0.0.0.0", "::"}  # noqa: S104
+
+    @property
+    def https(self) -> bool:
+        """Whether browsers reach the console by https."""
+        return self.public_url.startswith("https://")
+
+
+def refuse_unsafe(settings: Settings) -> None:
+    """Refuse a set-up that would leak or lose.
+
+    Raises:
+        ConfigError: every reason, one line each.
+    """
+    problems = list(_unsafe(settings))
+    if problems:
+        raise ConfigError(problems)
+
+
+def _unsafe(settings: Settings) -> list[Problem]:
+    public = urlsplit(settings.public_url)
+    loopback = settings.host in LOOPBACK and public.hostname in LOOPBACK
+    found = []
+    if settings.auth is Auth.NONE and not loopback:
+        found.append(Problem("a console without authentication serves loopback only", "auth", "use auth = token"))
+    if settings.database_url.startswith("sqlite") and settings.replicas > 1:
+        found.append(Problem("SQLite serves one console only", "replicas", f"use postgresql:// for {settings.replicas} replicas"))
+    if len(settings.secret) < _SHORTEST_SECRET or settings.secret.lower().startswith(_KNOWN_SECRETS):
+        found.append(
+            Problem("the secret is short or well known", SECRET_VARIABLE, "leave it out and one is made at the first start")
+        )
+    if public.scheme not in ("http", "https") or not public.hostname or public.username or public.query or public.fragment:
+        found.append(Problem("the public address holds http(s)://, a host and a port only", "public_url"))
+    elif public.scheme == "http" and public.hostname not in LOOPBACK:
+        found.append(Problem("plain http carries tokens in the open", "public_url", "use https://, or an address on loopback"))
+    return found
+
+
+def load_secret(directory: Path, environment: Mapping[str, str] = os.environ) -> str:
+    """The secret of this console: from the environment, or from ``directory``, where it is made at the first start, mode 0600.
+
+    Raises:
+        StorageError: the file cannot be read or written.
+    """
+    if given := environment.get(SECRET_VARIABLE):
+        return given
+    path = directory / "secret"
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not path.exists():
+            write_private(path, secrets.token_urlsafe(48))
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise StorageError(f"cannot keep the console's secret: {reason}", where=str(path)) from None
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner reads, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.unlink(missing_ok=True)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)

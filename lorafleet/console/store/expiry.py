@@ -1,0 +1,57 @@
+"""Leases that nobody speaks for any more: *unknown* at their deadline, lost after a grace."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import and_, select, update
+
+from lorafleet.console.domain import endings as rules
+from lorafleet.console.domain.records import AttemptRecord, EventKind
+from lorafleet.console.store import endings, rows
+from lorafleet.console.store.database import Row, Transaction
+from lorafleet.console.store.schema import IS_LIVE, attempts, jobs
+from lorafleet.contracts.job_states import AttemptState
+from lorafleet.contracts.jobs import JobKind
+from lorafleet.contracts.outcomes import OutcomeClass
+
+_AT_ONCE = 500
+
+
+def due(transaction: Transaction) -> bool:
+    """Whether any deadline is past."""
+    statement = select(attempts.c.job).where(IS_LIVE, attempts.c.deadline <= transaction.now).limit(1)
+    return transaction.one(statement) is not None
+
+
+def expire(transaction: Transaction, grace: timedelta) -> Sequence[AttemptRecord]:
+    """Go through the attempts whose deadline is past, the oldest first."""
+    late = (
+        select(attempts.c.job).where(IS_LIVE, attempts.c.deadline <= transaction.now).order_by(attempts.c.deadline).limit(_AT_ONCE)
+    )
+    names = [row["job"] for row in transaction.all(late)]
+    # A job that another console or a message holds at this moment is looked at next time.
+    locked = transaction.all(select(jobs).where(jobs.c.id.in_(names)).with_for_update(skip_locked=True))
+    changed = []
+    for row in locked:
+        live = and_(attempts.c.job == row["id"], attempts.c.fence == row["fence"], IS_LIVE)
+        attempt = transaction.one(select(attempts).where(live, attempts.c.deadline <= transaction.now))
+        if attempt is None:
+            continue
+        if attempt["deadline"] + grace <= transaction.now:
+            changed.append(_lose(transaction, row, attempt))
+        elif row["unknown_since"] is None:
+            since = attempt["last_heartbeat_at"] or attempt["leased_at"]
+            transaction.execute(update(jobs).where(jobs.c.id == row["id"]).values(unknown_since=since))
+            changed.append(rows.attempt(attempt))
+    return changed
+
+
+def _lose(transaction: Transaction, row: Row, attempt: Row) -> AttemptRecord:
+    lost = {"outcome": OutcomeClass.INFRASTRUCTURE}
+    since = attempt["last_heartbeat_at"] or attempt["leased_at"]
+    what = f"worker {attempt['worker']} in {attempt['site']} was not heard of since {since:%Y-%m-%d %H:%M:%S} UTC"
+    problems = [{"what": what, "where": "", "hint": "it goes on elsewhere from the last published step"}]
+    endings.end_attempt(transaction, row, AttemptState.LOST, EventKind.LOST, problems=problems, **lost)
+    after = rules.after(OutcomeClass.INFRASTRUCTURE, row["failures"], JobKind(row["kind"]), row["cancel_requested"])
+    endings.settle(transaction, row, after, problems)
+    return rows.attempt({**attempt, **lost, "state": AttemptState.LOST, "ended_at": transaction.now, "problems": problems})

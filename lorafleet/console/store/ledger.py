@@ -1,0 +1,62 @@
+"""The whole store over one database."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy import text
+
+from lorafleet.console.store.access import SqlAccess
+from lorafleet.console.store.database import Database, Listener
+from lorafleet.console.store.datasets import SqlDatasets
+from lorafleet.console.store.dispatcher import SqlDispatcher
+from lorafleet.console.store.jobs import SqlJobs
+from lorafleet.console.store.migrate import migrate
+from lorafleet.console.store.releases import SqlReleases
+
+
+class SqlLedger:
+    """:class:`lorafleet.console.ports.Ledger` on SQLite or PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.datasets = SqlDatasets(database)
+        self.jobs = SqlJobs(database)
+        self.dispatcher = SqlDispatcher(database)
+        self.releases = SqlReleases(database)
+        self.access = SqlAccess(database)
+
+    def now(self) -> datetime:
+        """The database's clock where it has one, so that several consoles agree."""
+        return self._database.now()
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call ``listener`` with (job, kind) pairs after each commit of this process that wrote events; the answer ends it."""
+        return self._database.listen(listener)
+
+    def ready(self) -> None:
+        """Raises StorageError where the database does not answer."""
+        with self._database.read() as transaction:
+            transaction.execute(text("SELECT 1"))
+
+    def close(self) -> None:
+        """End all connections."""
+        self._database.close()
+
+
+def open_ledger(url: str, *, clock: Callable[[], datetime] | None = None) -> SqlLedger:
+    """Open a database, new or old, and bring its tables to this version.
+
+    ``url`` is ``sqlite:///FILE``, ``sqlite://`` (in memory, gone at the end) or ``postgresql://USER@HOST/NAME``. ``clock`` takes the
+    place of the database's, for tests.
+
+    Raises:
+        ConfigError: the address is none of these.
+        StorageError: the database does not answer, is newer than this version, or is another process's (SQLite).
+    """
+    database = Database(url, clock)
+    try:
+        migrate(database)
+    except BaseException:
+        database.close()
+        raise
+    return SqlLedger(database)

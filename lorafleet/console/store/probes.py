@@ -1,0 +1,63 @@
+"""Probe jobs: tiny real trainings that give a watched candidate its samples where users' jobs are few.
+
+One is made at the moment when a worker of the candidate asks and no user's job is drawn for it, so that none ever waits.
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select
+
+from lorafleet.console.domain.naming import new_id
+from lorafleet.console.domain.placement import Place
+from lorafleet.console.domain.records import Submission
+from lorafleet.console.store.database import Row, Transaction
+from lorafleet.console.store.jobs import enqueue
+from lorafleet.console.store.schema import IS_LIVE, attempts, probes, releases, watches
+from lorafleet.contracts.jobs import JobKind
+from lorafleet.contracts.outcomes import OutcomeClass
+from lorafleet.contracts.release import Track
+from lorafleet.contracts.release_api import StageStatus
+
+_SAMPLES = (OutcomeClass.SUCCEEDED, OutcomeClass.RELEASE)
+
+
+def set_template(transaction: Transaction, team: str, submission: Submission | None) -> None:
+    """What a probe trains; None: no probes."""
+    transaction.execute(delete(probes))
+    if submission is not None:
+        plain = {**asdict(submission), "training": dict(submission.training), "kind": JobKind.PROBE}
+        transaction.execute(insert(probes).values(id=1, team=team, submission=plain))
+
+
+def make(transaction: Transaction, place: Place) -> Row | None:
+    """A probe for a worker in this place, or None where no sample is lacking or no template is set."""
+    if place.track is not Track.CANDIDATE or place.release_id is None:
+        return None
+    if lacking(transaction, place.release_id, place.site) <= 0:
+        return None
+    template = transaction.one(select(probes))
+    if template is None:
+        return None
+    values: dict[str, Any] = {**template["submission"], "kind": JobKind.PROBE}
+    submission = Submission(**values)
+    return enqueue(transaction, template["team"], submission, "console", new_id("probe", "probe"))
+
+
+def lacking(transaction: Transaction, release_id: str, site: str) -> int:
+    """How many samples a watched candidate still needs in a site, beside those that are being made."""
+    watched = select(watches.c.id).where(
+        watches.c.release_id == release_id, watches.c.site == site, watches.c.status == StageStatus.RUNNING
+    )
+    if transaction.one(watched.limit(1)) is None:
+        return 0
+    registration = transaction.execute(select(releases.c.registration).where(releases.c.id == release_id)).scalar_one()
+    here = (attempts.c.release_id == release_id) & (attempts.c.site == site)
+    made = select(func.count()).select_from(attempts).where(here, attempts.c.outcome.in_(_SAMPLES))
+    under_way = select(func.count()).select_from(attempts).where(here, IS_LIVE)
+    return int(registration["min_samples"]) - transaction.number(made) - transaction.number(under_way)
+
+
+def wanted(transaction: Transaction) -> bool:
+    """Whether there is a template at all."""
+    return transaction.one(select(probes.c.id)) is not None

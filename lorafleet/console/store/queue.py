@@ -1,0 +1,194 @@
+"""Taking jobs out of the queue: by priority, then by age, for the workers that ask."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import and_, func, insert, or_, select, update
+
+from lorafleet.console.domain import resume
+from lorafleet.console.domain.placement import Fleet, Place
+from lorafleet.console.domain.records import EventKind
+from lorafleet.console.store.database import Row, Transaction
+from lorafleet.console.store.fleet import queued
+from lorafleet.console.store.jobs import PLACES
+from lorafleet.console.store.rows import published
+from lorafleet.console.store.schema import IS_RUNNING, IS_WAITING, attempts, checkpoints, jobs, quotas, releases
+from lorafleet.contracts.job_states import AttemptState, JobState
+from lorafleet.contracts.jobs import DatasetVersion, Job, LeaseRequest, Order, Phase, ResumePoint
+from lorafleet.contracts.release import ReleaseState
+from lorafleet.contracts.training import TrainingConfig
+
+_PAGE = 32
+# A worker that nothing suits out of so many of the first jobs asks again later; nobody looks through 100,000 rows in a lock.
+_LOOK_AT = 2_000
+
+
+class Taken(NamedTuple):
+    """A lease as the dispatcher gives it out."""
+
+    job: Job
+    fence: int
+    deadline: datetime
+
+
+def pick(transaction: Transaction, fleet: Fleet, requests: Sequence[LeaseRequest], places: Sequence[Place]) -> dict[int, Row]:
+    """The first job that suits each request, by the request's index. Their rows are locked."""
+    picked: dict[int, Row] = {}
+    room = _Room(transaction)
+    for row in _in_order(transaction, requests):
+        job = queued(row)
+        if not room.has(row["team"]):
+            continue
+        for index, (request, place) in enumerate(zip(requests, places, strict=True)):
+            if (
+                index not in picked
+                and job.needs.met_by(request.gpus)
+                and fleet.takes(place, job)
+                and fleet.near_enough(request.site, job, transaction.now)
+            ):
+                picked[index] = row
+                room.take(row["team"])
+                break
+        if len(picked) == len(requests):
+            break
+    return room.within_quotas(picked)
+
+
+def lease(
+    transaction: Transaction, row: Row, request: LeaseRequest, place: Place, lifetime: timedelta, lost_stores: Sequence[str]
+) -> Taken:
+    """Give a waiting job, whose row is locked, to a worker under a new fence."""
+    point = resume_point(transaction, row, lost_stores)
+    start = point.step if point is not None else 0
+    deadline, fence = transaction.now + lifetime, row["fence"] + 1
+    transaction.execute(
+        update(jobs)
+        .where(jobs.c.id == row["id"])
+        .values(
+            state=JobState.RUNNING, fence=fence, attempts=row["attempts"] + 1, site=request.site, step=start, unknown_since=None,
+            seconds_left=None,
+        )
+    )  # fmt: skip
+    transaction.execute(
+        insert(attempts).values(
+            job=row["id"], fence=fence, site=request.site, worker=request.worker, digest=request.release,
+            release_id=place.release_id, track=place.track, state=AttemptState.LEASED, leased_at=transaction.now,
+            deadline=deadline, phase=Phase.PREPARING, step=start, start_step=start, ordered=Order.CONTINUE,
+        )
+    )  # fmt: skip
+    transaction.event(
+        row,
+        EventKind.LEASED,
+        fence,
+        site=request.site,
+        worker=request.worker,
+        release=request.release,
+        track=place.track,
+        step=start,
+    )
+    job = Job(
+        id=row["id"],
+        kind=row["kind"],
+        dataset=DatasetVersion(dataset=row["dataset"], version=row["version"]),
+        training=TrainingConfig.model_validate({**PLACES, **row["training"]}),
+        resume=point,
+    )
+    return Taken(job, fence, deadline)
+
+
+class _Written(NamedTuple):
+    fence: int
+    step: int
+    release_id: str | None
+    stores: tuple[str, ...]
+    row: Row
+
+
+def resume_point(transaction: Transaction, row: Row, lost_stores: Sequence[str] = ()) -> ResumePoint | None:
+    """Where a job goes on: from its own newest valid checkpoint, else from the job's that it continues."""
+    found = _newest(transaction, row["id"], None, lost_stores) if row["published_step"] is not None else None
+    if found is None and row["continue_from"] is not None:
+        found = _newest(transaction, row["continue_from"], row["continue_step"], lost_stores)
+    if found is None:
+        return None
+    return ResumePoint(fence=found.fence, step=found.step, release=found.row["digest"], objects=published(found.row["objects"]))
+
+
+def published_step(transaction: Transaction, job: str) -> int | None:
+    """The newest valid checkpoint's step."""
+    found = _newest(transaction, job, None, ())
+    return None if found is None else found.step
+
+
+def _newest(transaction: Transaction, job: str, up_to: int | None, lost_stores: Sequence[str]) -> _Written | None:
+    statement = (
+        select(checkpoints, releases.c.state.label("release_state"))
+        .join_from(checkpoints, releases, releases.c.id == checkpoints.c.release_id, isouter=True)
+        .where(checkpoints.c.job == job)
+    )
+    rows = transaction.all(statement if up_to is None else statement.where(checkpoints.c.step <= up_to))
+    failed = {row["release_id"] for row in rows if row["release_state"] == ReleaseState.ROLLED_BACK}
+    written = [_Written(row["fence"], row["step"], row["release_id"], tuple(row["stores"]), row) for row in rows]
+    return resume.newest(written, failed, lost_stores)
+
+
+def _in_order(transaction: Transaction, requests: Sequence[LeaseRequest]) -> Iterator[Row]:
+    gpus = max(len(request.gpus) for request in requests)
+    memory = max((slot.memory_mib for request in requests for slot in request.gpus), default=0)
+    statement = (
+        select(jobs)
+        .where(IS_WAITING, jobs.c.not_before <= transaction.now, jobs.c.gpus <= gpus, jobs.c.min_memory_mib <= memory)
+        .order_by(jobs.c.priority.desc(), jobs.c.number)
+        .with_for_update(skip_locked=True)
+    )
+    size, seen, last = max(_PAGE, len(requests)), 0, None
+    while seen < _LOOK_AT:
+        part = statement.limit(size)
+        if last is not None:
+            part = part.where(
+                or_(jobs.c.priority < last["priority"], and_(jobs.c.priority == last["priority"], jobs.c.number > last["number"]))
+            )
+        rows = transaction.all(part)
+        yield from rows
+        if len(rows) < size:
+            return
+        seen, last, size = seen + len(rows), rows[-1], size * 4
+
+
+class _Room:
+    """What each team's quota leaves, for the moment of one transaction."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+        self._limits: dict[str, int] = {row["team"]: row["max_running"] for row in transaction.all(select(quotas))}
+        self._left = self._count(self._limits) if self._limits else {}
+
+    def has(self, team: str) -> bool:
+        return self._left.get(team, 1) > 0
+
+    def take(self, team: str) -> None:
+        if team in self._left:
+            self._left[team] -= 1
+
+    def within_quotas(self, picked: dict[int, Any]) -> dict[int, Any]:
+        """What still fits once no other console can lease for these teams."""
+        taken = Counter(row["team"] for row in picked.values() if row["team"] in self._limits)
+        if not taken or not self._transaction.postgres:
+            return picked
+        self._transaction.execute(select(quotas.c.team).where(quotas.c.team.in_(taken)).order_by(quotas.c.team).with_for_update())
+        left = self._count({team: self._limits[team] for team in taken})
+        kept = {}
+        for index, row in picked.items():
+            if row["team"] in left:
+                left[row["team"]] -= 1
+                if left[row["team"]] < 0:
+                    continue
+            kept[index] = row
+        return kept
+
+    def _count(self, limits: dict[str, int]) -> dict[str, int]:
+        statement = select(jobs.c.team, func.count().label("running")).where(IS_RUNNING, jobs.c.team.in_(limits))
+        running = {row["team"]: row["running"] for row in self._transaction.all(statement.group_by(jobs.c.team))}
+        return {team: limit - running.get(team, 0) for team, limit in limits.items()}

@@ -1,0 +1,97 @@
+"""The reasons why jobs wait, from what the tables say now."""
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import func, or_, select
+
+from lorafleet.console.domain.placement import HEARD_LATELY, NEAR_FIRST, Fleet
+from lorafleet.console.domain.waiting import WaitingFacts, reason
+from lorafleet.console.store import fleet as fleets
+from lorafleet.console.store.database import Row, Transaction
+from lorafleet.console.store.schema import IS_LIVE, IS_RUNNING, IS_WAITING, attempts, jobs, quotas, workers
+from lorafleet.contracts.job_states import JobState
+from lorafleet.contracts.jobs import GpuSlot
+
+
+def of(transaction: Transaction, row: Row) -> str:
+    """Why one job waits, with how many are before it; empty for a job that does not."""
+    if row["state"] != JobState.WAITING:
+        return ""
+    return _Reasons(transaction).why(row, before(transaction, row))
+
+
+def before(transaction: Transaction, row: Row) -> int:
+    """How many waiting jobs come before this one in the queue."""
+    ahead = or_(jobs.c.priority > row["priority"], (jobs.c.priority == row["priority"]) & (jobs.c.number < row["number"]))
+    return transaction.number(select(func.count()).select_from(jobs).where(IS_WAITING, ahead))
+
+
+def of_many(transaction: Transaction, rows: Sequence[Row]) -> Mapping[str, str]:
+    """The same for the waiting ones of several, without counting, which would cost as much as the queue is long."""
+    waiting = [row for row in rows if row["state"] == JobState.WAITING]
+    if not waiting:
+        return {}
+    reasons = _Reasons(transaction)
+    return {row["id"]: reasons.why(row, None) for row in waiting}
+
+
+class _Reasons:
+    def __init__(self, transaction: Transaction) -> None:
+        self._now = transaction.now
+        self._fleet: Fleet = fleets.read(transaction)
+        busy = {(row["site"], row["worker"]) for row in transaction.all(select(attempts.c.site, attempts.c.worker).where(IS_LIVE))}
+        heard = transaction.all(select(workers).where(workers.c.heard_at > transaction.now - HEARD_LATELY))
+        self._workers = [
+            (row, tuple(GpuSlot(**slot) for slot in row["gpus"]), (row["site"], row["worker"]) not in busy) for row in heard
+        ]
+        self._full = _full_teams(transaction)
+
+    def why(self, row: Row, before: int | None) -> str:
+        job = fleets.queued(row)
+        fitting = [(worker, idle) for worker, slots, idle in self._workers if job.needs.met_by(slots)]
+        takers = []
+        for worker, idle in fitting:
+            place = self._fleet.place(worker["site"], worker["digest"])
+            if place is not None and self._fleet.takes(place, job):
+                takers.append((worker["site"], idle))
+        drawn = {site for each in self._fleet.candidates for site in each.shares if each.takes(job, site)}
+        idle_far = [site for site, idle in takers if idle and not self._fleet.near_enough(site, job, self._now)]
+        return reason(
+            WaitingFacts(
+                now=self._now,
+                not_before=row["not_before"],
+                workers=len(self._workers),
+                fitting=len(fitting),
+                needs=_gpus(max(1, job.needs.gpus), job.needs.min_memory_mib),
+                largest=self._largest(),
+                takers=len(takers),
+                candidate_sites=tuple(sorted(drawn)),
+                idle=sum(idle for _, idle in takers),
+                before=before,
+                quota=self._full.get(row["team"]),
+                near_until=row["submitted_at"] + NEAR_FIRST if idle_far else None,
+            )
+        )
+
+    def _largest(self) -> str:
+        slots = max((slots for _, slots, _ in self._workers), key=_size, default=())
+        return _gpus(len(slots), max((slot.memory_mib for slot in slots), default=0))
+
+
+def _size(slots: Sequence[GpuSlot]) -> tuple[int, int]:
+    return len(slots), max((slot.memory_mib for slot in slots), default=0)
+
+
+def _full_teams(transaction: Transaction) -> Mapping[str, int]:
+    limits = {row["team"]: row["max_running"] for row in transaction.all(select(quotas))}
+    if not limits:
+        return {}
+    statement = select(jobs.c.team, func.count().label("running")).where(IS_RUNNING, jobs.c.team.in_(limits))
+    running = {row["team"]: row["running"] for row in transaction.all(statement.group_by(jobs.c.team))}
+    return {team: limit for team, limit in limits.items() if running.get(team, 0) >= limit}
+
+
+def _gpus(count: int, memory_mib: int) -> str:
+    if count == 0:
+        return "no GPU"
+    return f"{count} GPU{'s' if count > 1 else ''}" + (f" with {memory_mib / 1024:.0f} GiB" if memory_mib else "")
