@@ -1,0 +1,1 @@
+"""Spinnaker generators: fleet.yaml becomes pipelines that are linted, drawn, planned, pushed and watched."""
