@@ -53,8 +53,10 @@ class DoctorReport:
         return json.dumps(report, indent=2)
 
 
-def run_doctor(device: str = "auto", require_gpu: bool = False, *, versions: Mapping[str, str] | None = None) -> DoctorReport:
-    """Run every check.
+def run_doctor(
+    device: str = "auto", require_gpu: bool = False, *, train: bool = False, versions: Mapping[str, str] | None = None
+) -> DoctorReport:
+    """Run every check; the tiny training, which takes half a minute, only with ``train``.
 
     ``versions`` are by default this machine's; see :func:`lorafleet.contracts.compatibility.check` for their names.
 
@@ -72,6 +74,10 @@ def run_doctor(device: str = "auto", require_gpu: bool = False, *, versions: Map
         check_disk(Path.cwd()),
         check_temporary_folder(),
     ]
+    if train and placement is not None:
+        from trainer.doctor_training import check_training
+
+        checks.append(check_training(str(placement.device)))
     return DoctorReport(str(placement.device) if placement else "", tuple(checks))
 
 

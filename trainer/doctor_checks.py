@@ -143,7 +143,7 @@ def check_gpu(device: torch.device | None, versions: Mapping[str, str], *, requi
     try:
         free, total = torch.cuda.mem_get_info(device)
     except RuntimeError as error:
-        return Check("gpu", Status.FAIL, f"the GPU does not answer: {_first_line(error)}", "see the kernel log for Xid errors")
+        return Check("gpu", Status.FAIL, f"the GPU does not answer: {first_line(error)}", "see the kernel log for Xid errors")
     detail = f"{torch.cuda.get_device_name(device)}, {total / _GIB:.1f} GiB, {free / _GIB:.1f} GiB of it free"
     if free < total / 2:
         return Check("gpu", Status.WARN, detail, "another process holds GPU memory; nvidia-smi names it")
@@ -175,7 +175,7 @@ def check_precision(name: str, device: torch.device) -> Check:
         product = (left.to(device, DTYPES[name]) @ right.to(device, DTYPES[name])).cpu().double()
     except RuntimeError as error:
         status = Status.FAIL if name == "fp32" else Status.WARN
-        return Check(name, status, f"a product failed: {_first_line(error)}", f"train with another precision than {name}")
+        return Check(name, status, f"a product failed: {first_line(error)}", f"train with another precision than {name}")
     error_share = float((product - exact).norm() / exact.norm())
     if not error_share <= _TOLERANCES[name]:
         return Check(
@@ -191,7 +191,7 @@ def check_step(config: TrainingConfig, placement: Placement) -> Check:
     try:
         loss, changed = _tiny_step(config, placement)
     except RuntimeError as error:
-        return Check("step", Status.FAIL, f"a tiny training step failed: {_first_line(error)}", "torch does not fit this device")
+        return Check("step", Status.FAIL, f"a tiny training step failed: {first_line(error)}", "torch does not fit this device")
     if not loss.isfinite():
         return Check("step", Status.FAIL, f"the loss of a tiny step is {loss.item()}", "the device computes wrongly")
     if not changed:
@@ -244,5 +244,6 @@ def check_temporary_folder() -> Check:
         )
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -16,6 +16,7 @@ from lorafleet.console.domain.records import (
     DatasetRecord,
     EventKind,
     EventRecord,
+    Holding,
     JobRecord,
     Page,
     Principal,
@@ -209,6 +210,20 @@ class Access(Protocol):
         ...
 
 
+class Upkeep(Protocol):
+    """What the console's own loops and metrics ask for, over all teams."""
+
+    def needed(self) -> Sequence[Holding]:
+        """What unfinished jobs cannot do without: their data set versions and newest checkpoints."""
+        ...
+
+    def held_by(self, holding: Holding, stores: Sequence[str]) -> None:
+        """Note where a holding lies now; the caller has verified it."""
+        ...
+
+    def job_counts(self) -> Mapping[JobState, int]: ...
+
+
 class Ledger(Protocol):
     """All of them over one database."""
 
@@ -222,6 +237,8 @@ class Ledger(Protocol):
     def releases(self) -> Releases: ...
     @property
     def access(self) -> Access: ...
+    @property
+    def upkeep(self) -> Upkeep: ...
     def now(self) -> datetime:
         """The database's clock where it has one, so that several consoles agree."""
         ...

@@ -53,7 +53,6 @@ def pod_spec(
     image_name: str,
     containers: Sequence[Container],
     *,
-    init: Sequence[Container] = (),
     resources: Resources,
     volumes: Sequence[Mapping[str, Any]] = (),
     **extra: Any,
@@ -108,6 +107,4 @@ def pod_spec(
         "volumes": [*own, *map(dict, volumes)],
         **extra,
     }
-    if init:
-        spec["initContainers"] = [container(described) for described in init]
     return spec

@@ -12,7 +12,7 @@ _KEPT = timedelta(days=1)
 
 
 def smoke_job(workers: Workers, limit: timedelta) -> dict[str, Any]:
-    """``lorafleet doctor``, then a tiny training, once. ``limit`` includes pulling the image and waiting for a node."""
+    """``lorafleet doctor`` with its tiny training, once. ``limit`` includes pulling the image and waiting for a node."""
     site = workers.site
     own = labels(workers.application, SMOKE)
     identity = site.identities.trainer
@@ -36,8 +36,7 @@ def smoke_job(workers: Workers, limit: timedelta) -> dict[str, Any]:
                 "spec": pod_spec(
                     site,
                     workers.image_name,
-                    (Container("training", ("lorafleet", "demo", f"{SCRATCH}/smoke", "--steps", "2"), env),),
-                    init=(Container("doctor", ("lorafleet", "doctor", "--require-gpu"), env),),
+                    (Container("doctor", ("lorafleet", "doctor", "--require-gpu", "--train"), env),),
                     resources=workers.resources,
                     restartPolicy="Never",
                     terminationGracePeriodSeconds=5,

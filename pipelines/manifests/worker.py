@@ -16,7 +16,6 @@ PROGRESS_DEADLINE_SECONDS = 540
 ENROLMENT_SECRET = "lorafleet-enrolment"  # noqa: S105
 """The Secret in the site's namespace, made by infra, with the site's enrolment credential under the key ``credential``."""
 CREDENTIAL_FOLDER = "/var/run/lorafleet"
-HEALTH_PORT = 8081
 
 POLLING_SECONDS = 5
 COOLDOWN_SECONDS = 30
@@ -79,7 +78,7 @@ def deployment(workers: Workers, track: TrackValue) -> dict[str, Any]:
 
 def _pod(workers: Workers, selector: dict[str, str]) -> dict[str, Any]:
     env = {
-        "LORAFLEET_CONSOLE_URL": workers.console_url,
+        "LORAFLEET_CONSOLE": workers.console_url,
         "LORAFLEET_SITE": workers.site.name,
         "LORAFLEET_RELEASE": DIGEST,
         "LORAFLEET_CREDENTIAL_FILE": f"{CREDENTIAL_FOLDER}/credential",
@@ -87,10 +86,11 @@ def _pod(workers: Workers, selector: dict[str, str]) -> dict[str, Any]:
         "HOME": SCRATCH,
     }
     if workers.site.shared_volume is not None:
-        env["LORAFLEET_SHARED_DIR"] = SHARED
+        env |= {"LORAFLEET_MODELS": SHARED, "LORAFLEET_CACHE": f"{SHARED}/cache"}
 
-    def probe(path: str, **how: int) -> dict[str, Any]:
-        return {"httpGet": {"path": path, "port": "health"}, "timeoutSeconds": 5, **how}
+    def probe(word: str, **how: int) -> dict[str, Any]:
+        # The worker listens on no port; it says how it is in a file of its work folder.
+        return {"exec": {"command": ["lorafleet", "worker", "--probe", word]}, "timeoutSeconds": 5, **how}
 
     container = Container(
         name="worker",
@@ -98,11 +98,10 @@ def _pod(workers: Workers, selector: dict[str, str]) -> dict[str, Any]:
         env=env,
         mounts=({"name": "enrolment", "mountPath": CREDENTIAL_FOLDER, "readOnly": True},),
         extra={
-            "ports": [{"name": "health", "containerPort": HEALTH_PORT}],
             # Importing torch and the first CUDA context take their time; after that a silent minute is a dead worker.
-            "startupProbe": probe("/healthz", periodSeconds=5, failureThreshold=60),
-            "readinessProbe": probe("/readyz", periodSeconds=5, failureThreshold=3),
-            "livenessProbe": probe("/healthz", periodSeconds=15, failureThreshold=4),
+            "startupProbe": probe("live", periodSeconds=5, failureThreshold=60),
+            "readinessProbe": probe("ready", periodSeconds=5, failureThreshold=3),
+            "livenessProbe": probe("live", periodSeconds=15, failureThreshold=4),
         },
     )
     secret = {

@@ -24,7 +24,9 @@ FILE_CSP = "sandbox; default-src 'none'"
 # A browser shows these as pictures only; everything else is bytes to it.
 _PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp", ".gif": "image/gif"}
 _BYTES = "application/octet-stream"
-_FILE: dict[int | str, dict[str, Any]] = {200: {"description": "The file.", "content": {_BYTES: {"schema": {"type": "string", "format": "binary"}}}}}
+_FILE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The file.", "content": {_BYTES: {"schema": {"type": "string", "format": "binary"}}}}
+}
 
 
 @router.get("/jobs/{job}/outputs/{name:path}", response_class=StreamingResponse, responses=_FILE)

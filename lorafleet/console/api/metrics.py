@@ -29,6 +29,7 @@ def _lines(ledger: Ledger) -> Iterator[str]:
         key = (worker.site, worker.digest)
         workers[key] = workers.get(key, 0) + 1
     yield from _metric(metrics.WORKERS, workers.items())
+    yield from _metric(metrics.JOBS, (((state.value,), count) for state, count in ledger.upkeep.job_counts().items()))
     live = ledger.releases.live()
     yield from _metric(
         metrics.RELEASE_SHARE,

@@ -250,3 +250,16 @@ class AuditRecord:
     target: str
     values: Mapping[str, Any]
     digest: str
+
+
+@dataclass(frozen=True)
+class Holding:
+    """Objects that belong together and where they lie: a data set version's files, or a checkpoint's objects."""
+
+    objects: tuple[PublishedObject, ...]
+    stores: tuple[str, ...]
+    dataset: str | None = None
+    version: str | None = None
+    job: str | None = None
+    fence: int | None = None
+    step: int | None = None

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
 
 _CONNECT = timedelta(seconds=1.5)
+_PROBE = timedelta(seconds=10)
 _SILENCE = timedelta(seconds=60)
 _RETRY_FOR = timedelta(seconds=20)
 _PART = 5 << 20
@@ -70,13 +71,13 @@ class BucketStore:
         }
         # A large object may take its time as long as bytes come.
         patient: ClientConfig = {"connect_timeout": _CONNECT, "read_timeout": _SILENCE, "timeout": timedelta(days=1)}
-        hasty: ClientConfig = {"connect_timeout": _CONNECT, "read_timeout": _CONNECT, "timeout": _CONNECT}
+        hasty: ClientConfig = {"connect_timeout": _CONNECT, "read_timeout": _PROBE, "timeout": _PROBE}
         # S3 then refuses bytes that were damaged on the way.
         checksums = {"checksum_algorithm": "SHA256"} if scheme == "s3" else {}
         opener = _opener(scheme, bucket, prefix, {**checksums, **(settings or {})})
         try:
             self._store = opener({**patient, "allow_http": allow_http}, retry)
-            self._prober = opener({**hasty, "allow_http": allow_http}, {"max_retries": 0, "retry_timeout": _CONNECT})
+            self._prober = opener({**hasty, "allow_http": allow_http}, {"max_retries": 0, "retry_timeout": _PROBE})
         except (BaseError, ValueError, TypeError) as error:
             # Its text may hold the settings' values.
             raise ConfigError(f"the store's settings do not fit together ({type(error).__name__})", where=name) from None

@@ -17,7 +17,7 @@ from typing import BinaryIO
 from pydantic import SecretStr
 
 from lorafleet.console.objects.errors import ObjectDamaged, ObjectMissing, StoreError, StoreUnreachable, of_disk
-from lorafleet.console.objects.store import BLOCK, ObjectFacts, checked_blocks, checked_prefix, read_limited
+from lorafleet.console.objects.store import BLOCK, ObjectFacts, blocks_of, checked_prefix, read_limited
 from lorafleet.contracts.jobs import Method, ObjectGrant
 from lorafleet.contracts.layout import checked_key
 from lorafleet.contracts.problems import ConfigError
@@ -80,7 +80,7 @@ class FolderStore:
     def write(self, key: str, source: BinaryIO | bytes, sha256: str) -> None:
         """See Store."""
         with self.incoming(key) as part:
-            for block in checked_blocks(source, sha256, self._where(key)):
+            for block in blocks_of(source):
                 part.write(block)
             part.publish(sha256)
 

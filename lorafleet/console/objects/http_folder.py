@@ -27,6 +27,7 @@ from lorafleet.contracts.problems import ConfigError
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 _CONNECT_SECONDS = 1.5
+_PROBE_SECONDS = 10.0
 _SILENCE_SECONDS = 60.0
 # Reading back several GB takes its time.
 _DIGEST_SECONDS = 600.0
@@ -57,7 +58,7 @@ class HttpFolderStore:
     def probe(self) -> None:
         """See Store."""
         with self._speaking(""):
-            self._refuse(self._client.get(f"{self._base}/health", timeout=_CONNECT_SECONDS), "")
+            self._refuse(self._client.get(f"{self._base}/health", timeout=_PROBE_SECONDS), "")
 
     def head(self, key: str) -> ObjectFacts | None:
         """See Store."""

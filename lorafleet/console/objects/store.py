@@ -36,7 +36,7 @@ class Store(Protocol):
         ...
 
     def probe(self) -> None:
-        """Ask for a sign of life. Gives up within two seconds, apart from the name's resolution."""
+        """Ask for a sign of life, for ten seconds at most, apart from the name's resolution."""
         ...
 
     def head(self, key: str) -> ObjectFacts | None:
@@ -81,14 +81,15 @@ class Store(Protocol):
 def checked_blocks(source: BinaryIO | bytes, sha256: str, where: str) -> Iterator[bytes]:
     """The blocks of ``source``. Raises ObjectDamaged after the last one where they are not what ``sha256`` says."""
     digest = hashlib.sha256()
-    for block in _blocks(source):
+    for block in blocks_of(source):
         digest.update(block)
         yield block
     if digest.hexdigest() != sha256:
         raise ObjectDamaged("the bytes do not match their SHA-256", where=where, hint="send them again")
 
 
-def _blocks(source: BinaryIO | bytes) -> Iterator[bytes]:
+def blocks_of(source: BinaryIO | bytes) -> Iterator[bytes]:
+    """The content in blocks of at most 1 MiB."""
     if isinstance(source, bytes):
         yield from (source[start : start + BLOCK] for start in range(0, len(source), BLOCK))
         return

@@ -28,20 +28,23 @@ class Stores:
     """The stores by name; ``home`` is the home site's, ``backup`` one that belongs to no site.
 
     ``near`` in a method is the name of the asking site's own store; an unknown or empty one is near to nothing. Safe to use from
-    several threads. A store that is dead costs two seconds once, and is asked again in the background.
+    several threads. A store that is dead costs ``patience`` seconds once, and is asked again in the background.
 
     Raises:
         ConfigError: ``home`` or ``backup`` is none of them.
     """
 
-    def __init__(self, by_name: Mapping[str, Store], home: str, backup: str | None = None) -> None:
+    def __init__(
+        self, by_name: Mapping[str, Store], home: str, backup: str | None = None, patience: float = PATIENCE_SECONDS
+    ) -> None:
         for name in (home, *([backup] if backup else [])):
             if name not in by_name:
                 raise ConfigError(f"there is no store {name!r}", hint=f"stores: {', '.join(sorted(by_name))}")
         self.by_name = dict(by_name)
         self.home = home
         self.backup = backup
-        self._alive = {name: Reachability(store.probe) for name, store in by_name.items()}
+        self._patience = patience
+        self._alive = {name: Reachability(store.probe, patience=patience) for name, store in by_name.items()}
         self._said: dict[str, str] = {}
         # Two, because a question must not wait behind gigabytes.
         self._askers = ThreadPoolExecutor(_HANDS, thread_name_prefix="stores-ask")
@@ -55,7 +58,7 @@ class Stores:
     def reachable(self, near: str = "") -> tuple[str, ...]:
         """The stores that answer: the near one first, then home, backup and the others by name."""
         order = self._order(near)
-        until = time.monotonic() + PATIENCE_SECONDS
+        until = time.monotonic() + self._patience
         # All are asked before the first is waited for, so that two dead ones cost no more than one.
         for name in order:
             self._alive[name].begin()

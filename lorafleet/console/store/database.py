@@ -183,6 +183,10 @@ class Database:
         if self._clock is None and self.postgres:
             with self.read() as transaction:
                 return transaction.now
+        return self.about_now()
+
+    def about_now(self) -> datetime:
+        """This machine's clock, for what need not agree with other consoles; it asks nobody."""
         return self._clock() if self._clock is not None else datetime.now(UTC)
 
     def close(self) -> None:

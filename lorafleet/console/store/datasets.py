@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Column, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from lorafleet.console.domain.naming import new_id
@@ -97,10 +97,12 @@ def find(transaction: Transaction, team: str, dataset: str) -> Row:
     return row
 
 
-def find_version(transaction: Transaction, team: str, dataset: str, version: str) -> Row:
-    """A version of a team's data set. Raises NotFound."""
+def find_version(
+    transaction: Transaction, team: str, dataset: str, version: str, columns: Sequence[Column[Any]] = tuple(versions.c)
+) -> Row:
+    """A version of a team's data set, or some of its columns. Raises NotFound."""
     find(transaction, team, dataset)
-    row = transaction.one(select(versions).where(versions.c.dataset == dataset, versions.c.version == version))
+    row = transaction.one(select(*columns).where(versions.c.dataset == dataset, versions.c.version == version))
     if row is None:
         raise NotFound(f"data set {dataset} has no version {version}")
     return row

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, union_all
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lorafleet.console.domain.records import AttemptRecord, JobRecord, SiteRecord, WorkerRecord
@@ -11,8 +11,15 @@ from lorafleet.console.store import demand, expiry, fleet, presence, probes, pro
 from lorafleet.console.store.database import Database
 from lorafleet.console.store.fence import NEWEST, refused
 from lorafleet.console.store.reports import SqlReports
-from lorafleet.console.store.schema import IS_WAITING, jobs, quotas
+from lorafleet.console.store.schema import IS_WAITING, jobs, quotas, watches
 from lorafleet.contracts.jobs import DesiredWorkers, Job, LeaseRequest
+from lorafleet.contracts.release_api import StageStatus
+
+# A waiting job, or a watch that probes may be made for.
+_ANY_WORK = union_all(
+    select(jobs.c.id).where(IS_WAITING).limit(1).subquery().select(),
+    select(watches.c.id).where(watches.c.status == StageStatus.RUNNING).limit(1).subquery().select(),
+).limit(1)
 
 Leased = tuple[Job, int, datetime]
 
@@ -22,7 +29,7 @@ class SqlDispatcher(SqlReports):
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
-        self._database = database
+        self._presence = presence.Presence(database)
 
     def lease(self, request: LeaseRequest, lifetime: timedelta) -> Leased | None:
         """One worker's :meth:`lease_many`."""
@@ -30,22 +37,21 @@ class SqlDispatcher(SqlReports):
 
     def lease_many(self, requests: Sequence[LeaseRequest], lifetime: timedelta) -> Sequence[Leased | None]:
         """Jobs for these workers, in one transaction; None where nothing fits now."""
-        presence.seen(self._database, requests)
-        with self._database.read() as transaction:
-            facts = fleet.read(transaction)
-            places = [facts.place(request.site, request.release) for request in requests]
-            idle = transaction.one(select(jobs.c.id).where(IS_WAITING).limit(1)) is None
-            wanted = [place is not None and (not idle or place.release_id is not None) for place in places]
+        self._presence.note(requests)
         answers: list[Leased | None] = [None] * len(requests)
-        if not any(wanted):
-            return answers
+        with self._database.read() as transaction:
+            # Whoever polls an empty queue holds nobody up.
+            if transaction.one(_ANY_WORK) is None:
+                return answers
         with self._database.write() as transaction:
             facts = fleet.read(transaction, lock=True)
             asking = [
                 (index, request, place)
                 for index, request in enumerate(requests)
-                if wanted[index] and (place := facts.place(request.site, request.release)) is not None
+                if (place := facts.place(request.site, request.release)) is not None
             ]
+            if not asking:
+                return answers
             lost = [facts.stores[site] for site in facts.paused if site in facts.stores]
             picked = queue.pick(transaction, facts, [request for _, request, _ in asking], [place for _, _, place in asking])
             for position, (index, request, place) in enumerate(asking):

@@ -13,9 +13,7 @@ from lorafleet.console.store.schema import IS_RUNNING, jobs
 NEWEST = and_(jobs.c.fence == bindparam("key_fence"), IS_RUNNING)
 """True of a job that runs under this fence and no newer one."""
 
-_COLUMNS = tuple(
-    jobs.c[name] for name in ("id", "team", "kind", "fence", "failures", "cancel_requested", "published_step")
-)
+_COLUMNS = tuple(jobs.c[name] for name in ("id", "team", "kind", "fence", "failures", "cancel_requested", "published_step"))
 
 
 def guarded(condition: ColumnElement[bool]) -> ReturningUpdate[Any]:

@@ -2,34 +2,42 @@
 
 from collections.abc import Mapping
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from lorafleet.console.domain.placement import HEARD_LATELY, Candidate, Fleet, Needs, Queued, Stable
 from lorafleet.console.store.database import Row, Transaction
-from lorafleet.console.store.schema import IS_LIVE, attempts, release_sites, releases, sites, stable, workers
+from lorafleet.console.store.schema import IS_LIVE, Instant, attempts, release_sites, releases, sites, stable, workers
 from lorafleet.contracts.release import ReleaseState
 from lorafleet.contracts.release_api import Registration
 
 UNDER_WAY = (ReleaseState.PREPARING, ReleaseState.WATCHING, ReleaseState.PROMOTING)
 
 
+_UNDER_WAY = (
+    select(releases.c.id, releases.c.application, releases.c.digest, releases.c.state, releases.c.registration)
+    .where(releases.c.state.in_(UNDER_WAY))
+    .order_by(releases.c.number)
+)
+_UNDER_WAY_LOCKED = _UNDER_WAY.with_for_update(read=True)
+_STABLE = select(stable)
+_SITES = select(sites.c.name, sites.c.store, sites.c.paused)
+_ALIVE = select(workers.c.site).where(workers.c.heard_at > bindparam("since", type_=Instant)).distinct()
+
+
 def read(transaction: Transaction, lock: bool = False) -> Fleet:
     """The fleet now. With ``lock`` no release is taken back, promoted or given another share until the commit."""
-    under_way = select(releases).where(releases.c.state.in_(UNDER_WAY)).order_by(releases.c.number)
-    candidates = tuple(
-        _candidate(transaction, row) for row in transaction.all(under_way.with_for_update(read=True) if lock else under_way)
-    )
-    places = transaction.all(select(sites.c.name, sites.c.store, sites.c.paused))
-    heard = select(workers.c.site).where(workers.c.heard_at > transaction.now - HEARD_LATELY).distinct()
+    candidates = tuple(_candidate(transaction, row) for row in transaction.all(_UNDER_WAY_LOCKED if lock else _UNDER_WAY))
+    places = transaction.all(_SITES)
+    heard = transaction.all(_ALIVE, {"since": transaction.now - HEARD_LATELY})
     return Fleet(
         stable=tuple(
             Stable(row["application"], row["site"], row["digest"], row["release_id"], row["target_size"])
-            for row in transaction.all(select(stable))
+            for row in transaction.all(_STABLE)
         ),
         candidates=candidates,
         stores={row["name"]: row["store"] for row in places},
         paused=frozenset(row["name"] for row in places if row["paused"]),
-        alive=frozenset(row["site"] for row in transaction.all(heard)),
+        alive=frozenset(row["site"] for row in heard),
     )
 
 

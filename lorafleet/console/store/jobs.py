@@ -22,7 +22,7 @@ from lorafleet.console.domain.refusals import Conflict, NotFound, Unprocessable
 from lorafleet.console.store import chain, pages, reasons, rows
 from lorafleet.console.store.database import Database, Row, Transaction
 from lorafleet.console.store.datasets import find_version
-from lorafleet.console.store.schema import IS_LIVE, attempts, checkpoints, events, jobs, keys, logs
+from lorafleet.console.store.schema import IS_LIVE, attempts, checkpoints, events, jobs, keys, logs, versions
 from lorafleet.contracts.job_states import JobState
 from lorafleet.contracts.jobs import Order
 from lorafleet.contracts.training import TrainingConfig
@@ -49,10 +49,10 @@ class SqlJobs:
         with self._database.write() as transaction:
             job = new_id(submission.name, "job")
             if key is not None and (first := _claim(transaction, team, key, body_digest, job)) is not None:
-                return rows.job(first, reasons.of(transaction, first))
+                return rows.job(first)
             row = enqueue(transaction, team, submission, actor, job)
             chain.append(transaction, team, actor, "job.submit", job, {"name": submission.name})
-            return rows.job(row, reasons.of(transaction, row))
+            return rows.job(row)
 
     def get(self, team: str, job: str) -> JobRecord:
         """One job. Raises NotFound."""
@@ -155,9 +155,12 @@ class SqlJobs:
             return reasons.before(transaction, row) if row["state"] == JobState.WAITING else None
 
 
+_INSERT = insert(jobs).returning(*jobs.c)
+
+
 def enqueue(transaction: Transaction, team: str, submission: Submission, actor: str, job: str) -> Row:
     """Insert a waiting job. Raises as :meth:`SqlJobs.submit`."""
-    version = find_version(transaction, team, submission.dataset, submission.version)
+    version = find_version(transaction, team, submission.dataset, submission.version, [versions.c.stores])
     try:
         TrainingConfig.model_validate({**PLACES, **submission.training})
     except ValidationError as error:
@@ -173,7 +176,7 @@ def enqueue(transaction: Transaction, team: str, submission: Submission, actor: 
         "min_memory_mib": submission.min_memory_mib, "continue_from": submission.continue_from,
         "continue_step": submission.continue_step,
     }  # fmt: skip
-    row = transaction.row(insert(jobs).values(values).returning(*jobs.c))
+    row = transaction.row(_INSERT, values)
     transaction.event(row, EventKind.SUBMITTED)
     return row
 

@@ -12,6 +12,7 @@ from lorafleet.console.store.dispatcher import SqlDispatcher
 from lorafleet.console.store.jobs import SqlJobs
 from lorafleet.console.store.migrate import migrate
 from lorafleet.console.store.releases import SqlReleases
+from lorafleet.console.store.upkeep import SqlUpkeep
 
 
 class SqlLedger:
@@ -24,6 +25,7 @@ class SqlLedger:
         self.dispatcher = SqlDispatcher(database)
         self.releases = SqlReleases(database)
         self.access = SqlAccess(database)
+        self.upkeep = SqlUpkeep(database)
 
     def now(self) -> datetime:
         """The database's clock where it has one, so that several consoles agree."""

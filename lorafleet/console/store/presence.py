@@ -16,21 +16,29 @@ from lorafleet.contracts.jobs import LeaseRequest
 _AGAIN = timedelta(seconds=5)
 
 
-def seen(database: Database, requests: Sequence[LeaseRequest]) -> None:
-    """Note that these workers ask, unless that was noted a moment ago."""
-    wanted = {(request.site, request.worker): request for request in requests}
-    with database.read() as transaction:
-        names = {worker for _, worker in wanted}
-        fresh = {
-            (row["site"], row["worker"])
-            for row in transaction.all(select(workers).where(workers.c.worker.in_(names)))
-            if row["heard_at"] > transaction.now - _AGAIN
-            and (request := wanted.get((row["site"], row["worker"]))) is not None
-            and (row["digest"], row["gpus"]) == (request.release, _gpus(request))
-        }
-    if unheard := [request for key, request in sorted(wanted.items()) if key not in fresh]:
-        with database.write(durable=False) as transaction:
-            _note(transaction, unheard)
+class Presence:
+    """What this process has noted of workers that ask for jobs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._noted: dict[tuple[str, str], tuple[datetime, LeaseRequest]] = {}
+
+    def note(self, requests: Sequence[LeaseRequest]) -> None:
+        """Write down that these workers ask, unless that was done a moment ago."""
+        now = self._database.about_now()
+        wanted = {(request.site, request.worker): request for request in requests}
+        unheard = {key: request for key, request in sorted(wanted.items()) if not self._fresh(key, request, now)}
+        if unheard:
+            with self._database.write(durable=False) as transaction:
+                _write(transaction, list(unheard.values()))
+            fresh = {key: value for key, value in tuple(self._noted.items()) if now - value[0] < _AGAIN}
+            self._noted = fresh | {key: (now, request) for key, request in unheard.items()}
+
+    def _fresh(self, key: tuple[str, str], request: LeaseRequest, now: datetime) -> bool:
+        if (noted := self._noted.get(key)) is None:
+            return False
+        at, last = noted
+        return now - at < _AGAIN and (last.release, last.gpus) == (request.release, request.gpus)
 
 
 def heard(transaction: Transaction) -> Sequence[WorkerRecord]:
@@ -74,7 +82,7 @@ def put_site(transaction: Transaction, site: SiteRecord) -> None:
     transaction.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
 
 
-def _note(transaction: Transaction, requests: Sequence[LeaseRequest]) -> None:
+def _write(transaction: Transaction, requests: Sequence[LeaseRequest]) -> None:
     dialect = postgresql if transaction.postgres else sqlite
     statement = dialect.insert(workers)
     statement = statement.on_conflict_do_update(

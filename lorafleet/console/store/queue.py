@@ -1,11 +1,10 @@
 """Taking jobs out of the queue: by priority, then by age, for the workers that ask."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, func, insert, or_, select, update
+from sqlalchemy import and_, bindparam, func, or_, select
 
 from lorafleet.console.domain import resume
 from lorafleet.console.domain.placement import Fleet, Place
@@ -39,7 +38,7 @@ def pick(transaction: Transaction, fleet: Fleet, requests: Sequence[LeaseRequest
     room = _Room(transaction)
     for row in _in_order(transaction, requests):
         job = queued(row)
-        if not room.has(row["team"]):
+        if not room.has(row):
             continue
         for index, (request, place) in enumerate(zip(requests, places, strict=True)):
             if (
@@ -49,7 +48,7 @@ def pick(transaction: Transaction, fleet: Fleet, requests: Sequence[LeaseRequest
                 and fleet.near_enough(request.site, job, transaction.now)
             ):
                 picked[index] = row
-                room.take(row["team"])
+                room.take(row)
                 break
         if len(picked) == len(requests):
             break
@@ -63,20 +62,21 @@ def lease(
     point = resume_point(transaction, row, lost_stores)
     start = point.step if point is not None else 0
     deadline, fence = transaction.now + lifetime, row["fence"] + 1
-    transaction.execute(
-        update(jobs)
-        .where(jobs.c.id == row["id"])
-        .values(
-            state=JobState.RUNNING, fence=fence, attempts=row["attempts"] + 1, site=request.site, step=start, unknown_since=None,
-            seconds_left=None,
-        )
+    transaction.change(
+        jobs,
+        {"id": row["id"]},
+        {
+            "state": JobState.RUNNING, "fence": fence, "attempts": row["attempts"] + 1, "site": request.site, "step": start,
+            "unknown_since": None, "seconds_left": None,
+        },
     )  # fmt: skip
-    transaction.execute(
-        insert(attempts).values(
-            job=row["id"], fence=fence, site=request.site, worker=request.worker, digest=request.release,
-            release_id=place.release_id, track=place.track, state=AttemptState.LEASED, leased_at=transaction.now,
-            deadline=deadline, phase=Phase.PREPARING, step=start, start_step=start, ordered=Order.CONTINUE,
-        )
+    transaction.add(
+        attempts,
+        {
+            "job": row["id"], "fence": fence, "site": request.site, "worker": request.worker, "digest": request.release,
+            "release_id": place.release_id, "track": place.track, "state": AttemptState.LEASED, "leased_at": transaction.now,
+            "deadline": deadline, "phase": Phase.PREPARING, "step": start, "start_step": start, "ordered": Order.CONTINUE,
+        },
     )  # fmt: skip
     transaction.event(
         row,
@@ -134,27 +134,45 @@ def _newest(transaction: Transaction, job: str, up_to: int | None, lost_stores: 
     return resume.newest(written, failed, lost_stores)
 
 
-def _in_order(transaction: Transaction, requests: Sequence[LeaseRequest]) -> Iterator[Row]:
-    gpus = max(len(request.gpus) for request in requests)
-    memory = max((slot.memory_mib for request in requests for slot in request.gpus), default=0)
-    statement = (
-        select(jobs)
-        .where(IS_WAITING, jobs.c.not_before <= transaction.now, jobs.c.gpus <= gpus, jobs.c.min_memory_mib <= memory)
-        .order_by(jobs.c.priority.desc(), jobs.c.number)
-        .with_for_update(skip_locked=True)
+_COLUMNS = [
+    jobs.c[name]
+    for name in (
+        "number", "id", "team", "kind", "dataset", "version", "data_stores", "training", "priority", "submitted_at", "gpus",
+        "min_memory_mib", "continue_from", "continue_step", "fence", "attempts", "avoid_release", "published_step",
     )
-    size, seen, last = max(_PAGE, len(requests)), 0, None
-    while seen < _LOOK_AT:
-        part = statement.limit(size)
-        if last is not None:
-            part = part.where(
-                or_(jobs.c.priority < last["priority"], and_(jobs.c.priority == last["priority"], jobs.c.number > last["number"]))
-            )
-        rows = transaction.all(part)
+]  # fmt: skip
+_IN_ORDER = (
+    select(*_COLUMNS, quotas.c.max_running)
+    .join_from(jobs, quotas, quotas.c.team == jobs.c.team, isouter=True)
+    .where(IS_WAITING, jobs.c.not_before <= bindparam("now"))
+    .where(jobs.c.gpus <= bindparam("most_gpus"), jobs.c.min_memory_mib <= bindparam("most_memory"))
+    .order_by(jobs.c.priority.desc(), jobs.c.number)
+    .limit(bindparam("size"))
+    .with_for_update(of=jobs, skip_locked=True)
+)
+_AFTER = or_(
+    jobs.c.priority < bindparam("last_priority"),
+    and_(jobs.c.priority == bindparam("last_priority"), jobs.c.number > bindparam("last_number")),
+)
+_NEXT_IN_ORDER = _IN_ORDER.where(_AFTER)
+
+
+def _in_order(transaction: Transaction, requests: Sequence[LeaseRequest]) -> Iterator[Row]:
+    size, seen = max(_PAGE, len(requests)), 0
+    values: dict[str, Any] = {
+        "now": transaction.now,
+        "most_gpus": max(len(request.gpus) for request in requests),
+        "most_memory": max((slot.memory_mib for request in requests for slot in request.gpus), default=0),
+    }
+    rows = transaction.all(_IN_ORDER, {**values, "size": size})
+    while rows:
         yield from rows
-        if len(rows) < size:
+        seen += len(rows)
+        if len(rows) < size or seen >= _LOOK_AT:
             return
-        seen, last, size = seen + len(rows), rows[-1], size * 4
+        size *= 4
+        values |= {"last_priority": rows[-1]["priority"], "last_number": rows[-1]["number"], "size": size}
+        rows = transaction.all(_NEXT_IN_ORDER, values)
 
 
 class _Room:
@@ -162,23 +180,26 @@ class _Room:
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
-        self._limits: dict[str, int] = {row["team"]: row["max_running"] for row in transaction.all(select(quotas))}
-        self._left = self._count(self._limits) if self._limits else {}
+        self._left: dict[str, int] = {}
 
-    def has(self, team: str) -> bool:
-        return self._left.get(team, 1) > 0
+    def has(self, row: Row) -> bool:
+        if row["max_running"] is None:
+            return True
+        if row["team"] not in self._left:
+            self._left |= self._count({row["team"]: row["max_running"]})
+        return self._left[row["team"]] > 0
 
-    def take(self, team: str) -> None:
-        if team in self._left:
-            self._left[team] -= 1
+    def take(self, row: Row) -> None:
+        if row["max_running"] is not None:
+            self._left[row["team"]] -= 1
 
-    def within_quotas(self, picked: dict[int, Any]) -> dict[int, Any]:
+    def within_quotas(self, picked: dict[int, Row]) -> dict[int, Row]:
         """What still fits once no other console can lease for these teams."""
-        taken = Counter(row["team"] for row in picked.values() if row["team"] in self._limits)
-        if not taken or not self._transaction.postgres:
+        limits = {row["team"]: row["max_running"] for row in picked.values() if row["max_running"] is not None}
+        if not limits or not self._transaction.postgres:
             return picked
-        self._transaction.execute(select(quotas.c.team).where(quotas.c.team.in_(taken)).order_by(quotas.c.team).with_for_update())
-        left = self._count({team: self._limits[team] for team in taken})
+        self._transaction.all(select(quotas.c.team).where(quotas.c.team.in_(limits)).order_by(quotas.c.team).with_for_update())
+        left = self._count(limits)
         kept = {}
         for index, row in picked.items():
             if row["team"] in left:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lorafleet.console.domain import endings as rules
@@ -49,9 +49,7 @@ class SqlReports:
                 "deadline": deadline,
                 "last_heartbeat_at": transaction.now,
                 "phase": message.phase,
-                "step": func.greatest(attempts.c.step, message.step)
-                if transaction.postgres
-                else func.max(attempts.c.step, message.step),
+                "step": max(attempt["step"], message.step),
             }
             if attempt["first_heartbeat_at"] is None:
                 values |= {"first_heartbeat_at": transaction.now, "state": AttemptState.TRAINING}
@@ -185,13 +183,16 @@ class SqlReports:
             return rows.attempt(_attempt(transaction, job, fence))
 
 
+_ATTEMPT = select(attempts).where(attempts.c.job == bindparam("job"), attempts.c.fence == bindparam("number"))
+
+
 def _standing(message: Progress) -> dict[str, Any]:
     values: dict[str, Any] = {"step": message.step, "total_steps": message.total_steps, "seconds_left": message.seconds_left}
     return values | {"loss": message.metrics["loss"]} if "loss" in message.metrics else values
 
 
 def _attempt(transaction: Transaction, job: str, number: int) -> Row:
-    row = transaction.one(select(attempts).where(attempts.c.job == job, attempts.c.fence == number))
+    row = transaction.one(_ATTEMPT, {"job": job, "number": number})
     if row is None:
         raise refused(job, number)
     return row
@@ -199,10 +200,6 @@ def _attempt(transaction: Transaction, job: str, number: int) -> Row:
 
 def _job(transaction: Transaction, job: str) -> Row:
     return transaction.row(select(jobs).where(jobs.c.id == job))
-
-
-def _change(transaction: Transaction, job: str, number: int, values: dict[str, Any]) -> None:
-    transaction.execute(update(attempts).where(attempts.c.job == job, attempts.c.fence == number).values(values))
 
 
 def _checkpoint(transaction: Transaction, message: CheckpointPublished) -> Row | None:

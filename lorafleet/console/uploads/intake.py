@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from lorafleet.console.uploads.archives import NESTED_SUFFIXES, Archive, Member, is_archive, open_archive
 from lorafleet.console.uploads.caption_lookup import look_up
-from lorafleet.console.uploads.decoder import Decoder, decoders
+from lorafleet.console.uploads.decoder import decoders
 from lorafleet.console.uploads.limits import Limits
 from lorafleet.console.uploads.names import is_litter, label_of, shown, stored_name
 from lorafleet.console.uploads.reception import Budget, Received, blocks_of, receive
@@ -76,8 +76,7 @@ class Intake:
             if is_zip:
                 taken, entries = self._unpack(label, received, folder, left)
             else:
-                with decoders().borrowed() as decoder:
-                    entries = [self._checked(label, None, received, folder, decoder)]
+                entries = [self._checked(label, None, received, folder)]
                 taken = [_taken(entries[0])]
             stored = self._store(folder, entries)
         return [replace(item, file=stored.get(item.name, "")) for item in taken]
@@ -136,10 +135,10 @@ class Intake:
         taken: list[Taken] = []
         entries: list[Entry] = []
         budget = Budget(left, folder, self._limits.min_free_bytes)
-        with open_archive(whole.path, self._limits, shown(label)) as archive, decoders().borrowed() as decoder:
+        with open_archive(whole.path, self._limits, shown(label)) as archive:
             for number, member in enumerate(archive.members):
                 try:
-                    entries.append(self._member(archive, member, folder / f"member-{number}", budget, decoder))
+                    entries.append(self._member(archive, member, folder / f"member-{number}", budget))
                 except HostileArchive:
                     raise
                 except UploadRefused as error:
@@ -150,7 +149,7 @@ class Intake:
             raise UploadRefused("the archive is empty", where=shown(label), hint=_KNOWN)
         return taken, entries
 
-    def _member(self, archive: Archive, member: Member, path: Path, budget: Budget, decoder: Decoder) -> Entry:
+    def _member(self, archive: Archive, member: Member, path: Path, budget: Budget) -> Entry:
         # Decided by name and size first, so that what is not taken is not unpacked either.
         most, where = self._most(_kind(member.label)), shown(member.label)
         if member.info.file_size > most:
@@ -158,9 +157,9 @@ class Intake:
         received = receive(archive.blocks(member), path, most, budget, where)
         if is_archive(_head(path)):
             raise HostileArchive("the archive holds another archive", where=where, hint="unpack that one first")
-        return self._checked(member.label, member.guess, received, path.parent, decoder)
+        return self._checked(member.label, member.guess, received, path.parent)
 
-    def _checked(self, label: str, guess: str | None, received: Received, folder: Path, decoder: Decoder) -> Entry:
+    def _checked(self, label: str, guess: str | None, received: Received, folder: Path) -> Entry:
         """A file that is what it says, in ``folder`` under the hash of what will be stored."""
         kind, where = _kind(label), shown(label)
         if received.size == 0:
@@ -171,7 +170,9 @@ class Intake:
             received.path.rename(folder / received.sha256)
             return Entry(file, label, kind, received.size, received.sha256, guess)
         clean = folder / "clean"
-        facts = decoder.take(received.path, clean, self._limits.pixels, where)
+        # One picture at a time, so that an archive of thousands does not keep a process from everybody else.
+        with decoders().borrowed() as decoder:
+            facts = decoder.take(received.path, clean, self._limits.pixels, where)
         received.path.unlink()
         clean.rename(folder / facts.sha256)
         file = stored_name(label, facts.sha256, facts.suffix)
@@ -250,7 +251,7 @@ def _check_text(path: Path, rows: int, where: str) -> None:
     data = path.read_bytes()
     # Each is an object of its own in memory, of some hundred bytes.
     if max(data.count(sign) for sign in (b"\n", b"{", b"[")) > rows:
-        raise UploadTooLarge(f"the file has more than {rows} rows", where=where, hint="use several files, or fewer rows")
+        raise UploadRefused(f"the file has more than {rows} rows", where=where, hint="use several files, or fewer rows")
     try:
         text = read_text(path).text
     except DataError as error:

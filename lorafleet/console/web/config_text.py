@@ -23,10 +23,11 @@ def as_command(
     for option, value in (("--gpus", gpus), ("--min-memory-mib", min_memory_mib), ("--priority", priority)):
         if value:
             words += [option, str(value)]
-    words += [f"{key}={_value(value)}" for key, value in training.items()]
+    words += [f"{key}={as_value(value)}" for key, value in training.items()]
     return shlex.join(words)
 
 
-def _value(value: Any) -> str:
+def as_value(value: Any) -> str:
+    """A value as YAML in one line."""
     text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000_000)
     return text.removesuffix("\n").removesuffix("\n...")

@@ -1,5 +1,6 @@
 """The form of a new job: its fields from the training schema, and what a filled one asks for. Pure."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lorafleet.console.domain.requests import checked_training
+from lorafleet.console.web.config_text import as_value
 from lorafleet.console.web.language import Language
 from lorafleet.console.web.presets import Goal, Preset
 from lorafleet.contracts.console_api import NOT_SETTABLE, NewJob
@@ -141,7 +143,7 @@ def field_of(words: Language, key: str, values: Mapping[str, str]) -> Field:
     info = TrainingConfig.model_fields[key]
     default = "" if info.is_required() else text_of(info.get_default(call_default_factory=True))
     kind, choices = _kind(_SCHEMA[key])
-    return Field(key, PREFIX + key, kind, values.get(key, ""), default, choices, words.gettext(info.description or ""))
+    return Field(key, PREFIX + key, kind, values.get(key, ""), default, choices, words.gettext(info.description or key))
 
 
 def value_of(key: str, text: str) -> Any:
@@ -169,7 +171,9 @@ def text_of(value: Any) -> str:
         return f"{value:g}"
     if isinstance(value, list | tuple):
         return "\n".join(map(str, value))
-    return "" if value == {} else str(value)
+    if isinstance(value, dict):
+        return as_value(value) if value else ""
+    return str(value)
 
 
 def _keys(group: str) -> Iterable[str]:
@@ -205,11 +209,10 @@ def _whole(text: str, name: str, problems: dict[str, Problem]) -> int:
 
 
 def _field_of(problem: Problem) -> str:
-    """The input that a problem's place names: ``configuration: key`` or ``training.key``; empty where it names none."""
-    for word in reversed(problem.where.replace(":", " ").split()):
-        key = word.removeprefix(PREFIX).partition(".")[0].partition("[")[0]
-        if key in _SCHEMA:
-            return PREFIX + key
+    """The input that a problem is about: its key leads the sentence, stands in it in quotes, or is its place; empty for none."""
+    for text in (problem.what, problem.where.removeprefix(PREFIX)):
+        if (found := re.match(r"(?:key ')?([a-z_0-9]+)", text)) and found[1] in _SCHEMA:
+            return PREFIX + found[1]
     return ""
 
 

@@ -30,6 +30,7 @@ _MOST_EVENTS = 100_000
 LOG_LINES = 500
 
 IdempotencyKey = Annotated[str, Form(min_length=1, max_length=200)]
+LogFence = Annotated[int | None, Query(ge=1, lt=2**63)]
 
 
 @router.get("/jobs")
@@ -75,8 +76,8 @@ def queue(looks: Looks, principal: Viewer, here: Here, after: After = None) -> R
 
 
 @router.get("/jobs/{job}")
-def job_page(job: JobId, looks: Looks, principal: Viewer, here: Here) -> Response:
-    """One job."""
+def job_page(job: JobId, looks: Looks, principal: Viewer, here: Here, log: LogFence = None) -> Response:
+    """One job; ``log`` names the attempt whose log is shown."""
     record = here.ledger.jobs.get(principal.team, job)
     attempts = here.ledger.jobs.attempts(principal.team, job)
     events = _events(here, principal, job)
@@ -85,7 +86,7 @@ def job_page(job: JobId, looks: Looks, principal: Viewer, here: Here) -> Respons
     found = view.curve_of(events, attempts)
     values = {
         **_status_values(looks, principal, here, record, attempts),
-        **_log_values(here, principal, job),
+        **_log_values(here, principal, job, log),
         "after": events[-1].number if events else 0,
         "stream": f"{paths.API}/jobs/{job}/events",
         "bands": found.bands,
@@ -180,8 +181,8 @@ def _status_values(
     return {"job": record.id, "status": found, "key": secrets.token_urlsafe(9)}
 
 
-def _log_values(here: Services, principal: Principal, job: str) -> dict[str, object]:
-    return {"log": tuple(here.ledger.jobs.log(principal.team, job, None, LOG_LINES)), "log_lines": LOG_LINES}
+def _log_values(here: Services, principal: Principal, job: str, fence: int | None = None) -> dict[str, object]:
+    return {"log": tuple(here.ledger.jobs.log(principal.team, job, fence, LOG_LINES)), "log_fence": fence}
 
 
 def _events(here: Services, principal: Principal, job: str) -> Sequence[EventRecord]:

@@ -19,6 +19,7 @@ from lorafleet.console.web.job_form import Asked, Filled, asked, essential, fill
 from lorafleet.console.web.language import Language
 from lorafleet.console.web.preferences import done
 from lorafleet.console.web.presets import Goal, Preset
+from lorafleet.console.web.problem_wording import explained
 from lorafleet.console.web.rendering import Look, Looks, fragment, page
 from lorafleet.contracts.console_api import Estimate, Offer
 from lorafleet.contracts.job_states import JobState
@@ -148,7 +149,10 @@ def _summary(words: Language, principal: Principal, here: Services, filled: Fill
         queue=_queue(words, principal, here),
         notes=_notes(words, found),
         offers=tuple(_offer(words, offer) for offer in found.offers) if found else (),
-        problems=tuple((where, problem.what, problem.hint) for where, problem in wanted.problems.items()),
+        problems=tuple(
+            (where, explained(words, problem.what), problem.hint if where == "" else "")
+            for where, problem in wanted.problems.items()
+        ),
         config=as_yaml(request.training) if request else "",
         command=as_command(
             request.dataset,

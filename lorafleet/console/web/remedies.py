@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from lorafleet.console.domain.records import AttemptRecord, JobRecord
+from lorafleet.console.domain.requests import checked_training, settable
 from lorafleet.console.web.language import Language
 from lorafleet.contracts.job_states import JobState
 from lorafleet.contracts.outcomes import ExitCode, OutcomeClass
-from lorafleet.contracts.training import TrainingConfig, from_mapping
+from lorafleet.contracts.training import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ def remedy(words: Language, job: JobRecord, last: AttemptRecord | None) -> Remed
     """The remedy of a failed job; None for others."""
     if job.state is not JobState.FAILED or last is None:
         return None
-    config = from_mapping(job.training)
+    config = checked_training(settable(job.training))
     if last.exit_code == ExitCode.OUT_OF_MEMORY:
         return _memory(words, config)
     if last.exit_code == ExitCode.NON_FINITE:

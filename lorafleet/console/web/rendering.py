@@ -71,7 +71,6 @@ def notice_text(key: str, words: Language) -> str:
         "retried": words.gettext("This is the new job. The old one stays as it was."),
         "submitted": words.gettext("Submitted. You may close this page: the job goes on by itself."),
         "captions": words.gettext("Saved as a new version. The older one stays as it was."),
-        "uploaded": words.gettext("Uploaded and checked."),
         "unchanged": words.gettext("Nothing was changed."),
         "revoked": words.gettext("The token is good no more."),
         "rolled_back": words.gettext("Taken back: share 0 in every site, and its jobs go on elsewhere."),

@@ -161,7 +161,9 @@ def waiting(words: Language, reason: str) -> str:
         (
             r"No worker has what it needs \((.*)\); the largest has (.*)\.",
             lambda found: words.gettext(
-                "no worker has what it needs (%(needs)s); the largest has %(largest)s.", needs=found[1], largest=found[2]
+                "no worker has what it needs (%(needs)s); the largest has %(largest)s.",
+                needs=gpus(words, found[1]),
+                largest=gpus(words, found[2]),
             ),
         ),
         (
@@ -186,3 +188,14 @@ def waiting(words: Language, reason: str) -> str:
         if found := re.fullmatch(pattern, reason):
             return say(found)
     return reason or words.gettext("it is next; a worker takes it in a moment.")
+
+
+def gpus(words: Language, text: str) -> str:
+    """``2 GPUs with 24 GiB``, as a reason for waiting says it, in the page's language."""
+    if found := re.fullmatch(r"(\d+) GPUs? with (\d+) GiB", text):
+        return words.ngettext(
+            "%(count)s GPU with %(memory)s GiB", "%(count)s GPUs with %(memory)s GiB", int(found[1]), memory=found[2]
+        )
+    if found := re.fullmatch(r"(\d+) GPUs?", text):
+        return words.ngettext("%(count)s GPU", "%(count)s GPUs", int(found[1]))
+    return words.gettext("no GPU") if text == "no GPU" else text

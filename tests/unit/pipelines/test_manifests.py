@@ -106,12 +106,12 @@ def test_the_worker_is_told_where_it_is() -> None:
     container = made("gcp-us-west1")[0]["spec"]["template"]["spec"]["containers"][0]
     env = {entry["name"]: entry["value"] for entry in container["env"]}
     assert container["command"] == ["lorafleet", "worker"]
-    assert env["LORAFLEET_CONSOLE_URL"] == "https://fleet.example.org"
+    assert env["LORAFLEET_CONSOLE"] == "https://fleet.example.org"
     assert env["LORAFLEET_SITE"] == "gcp-us-west1"
     assert env["LORAFLEET_RELEASE"] == DIGEST
     assert env["LORAFLEET_CREDENTIAL_FILE"] == "/var/run/lorafleet/credential"
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-        assert container[probe]["httpGet"]["port"] == "health"
+        assert container[probe]["exec"]["command"][:3] == ["lorafleet", "worker", "--probe"]
 
 
 def test_the_credential_is_a_file_of_a_secret() -> None:
@@ -142,4 +142,5 @@ def test_the_smoke_job_is_tried_once() -> None:
     assert job["metadata"]["name"] == f"smoke-{D12}"
     assert (job["spec"]["backoffLimit"], job["spec"]["activeDeadlineSeconds"]) == (0, 1140)
     pod = job["spec"]["template"]["spec"]
-    assert [pod["initContainers"][0]["command"], pod["restartPolicy"]] == [["lorafleet", "doctor", "--require-gpu"], "Never"]
+    assert pod["containers"][0]["command"] == ["lorafleet", "doctor", "--require-gpu", "--train"]
+    assert pod["restartPolicy"] == "Never"

@@ -215,3 +215,21 @@ def test_a_cuda_library_that_cannot_be_loaded_is_one_line(tmp_path: Path) -> Non
     assert done.returncode == ExitCode.UNAVAILABLE
     assert "torch cannot be loaded: libcudnn.so.404" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_tiny_training_is_part_of_the_report_where_it_is_asked_for() -> None:
+    report = run_doctor("cpu", train=True)
+    training = report.checks[-1]
+    assert (training.name, training.status) == ("training", Status.OK)
+    assert "diffusers loads the LoRA" in training.detail
+    assert "training" not in {check.name for check in run_doctor("cpu").checks}
+
+
+def test_an_image_that_cannot_train_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA error: no kernel image is available\nfor execution")
+
+    monkeypatch.setattr("diffusers.AutoencoderKL.encode", broken)
+    report = run_doctor("cpu", train=True)
+    assert report.exit_code is ExitCode.UNAVAILABLE
+    assert report.checks[-1].detail == "a tiny training failed: CUDA error: no kernel image is available"

@@ -1,0 +1,68 @@
+"""What the console's own loops and metrics ask for, over all teams."""
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import and_, func, select, tuple_, update
+
+from lorafleet.console.domain.records import Holding
+from lorafleet.console.store.database import Database
+from lorafleet.console.store.rows import published
+from lorafleet.console.store.schema import checkpoints, jobs, versions
+from lorafleet.contracts.job_states import JobState
+
+_UNFINISHED = (JobState.WAITING, JobState.RUNNING)
+
+
+class SqlUpkeep:
+    """:class:`lorafleet.console.ports.Upkeep`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def needed(self) -> Sequence[Holding]:
+        """What unfinished jobs cannot do without: their data set versions and every step's newest checkpoint."""
+        unfinished = jobs.c.state.in_(_UNFINISHED)
+        sets = select(versions).where(
+            tuple_(versions.c.dataset, versions.c.version).in_(select(jobs.c.dataset, jobs.c.version).where(unfinished))
+        )
+        last = (
+            select(checkpoints.c.job, func.max(checkpoints.c.step).label("step"))
+            .join(jobs, and_(jobs.c.id == checkpoints.c.job, unfinished))
+            .group_by(checkpoints.c.job)
+            .subquery()
+        )
+        newest = select(checkpoints).join(last, and_(last.c.job == checkpoints.c.job, last.c.step == checkpoints.c.step))
+        with self._database.read() as transaction:
+            return [
+                *(
+                    Holding(published(row["files"]), tuple(row["stores"]), dataset=row["dataset"], version=row["version"])
+                    for row in transaction.all(sets)
+                ),
+                *(
+                    Holding(published(row["objects"]), tuple(row["stores"]), job=row["job"], fence=row["fence"], step=row["step"])
+                    for row in transaction.all(newest)
+                ),
+            ]
+
+    def held_by(self, holding: Holding, stores: Sequence[str]) -> None:
+        """Note where a holding lies now. The same again is harmless."""
+        with self._database.write() as transaction:
+            if holding.job is not None:
+                whose = (
+                    (checkpoints.c.job == holding.job)
+                    & (checkpoints.c.fence == holding.fence)
+                    & (checkpoints.c.step == holding.step)
+                )
+                transaction.execute(update(checkpoints).where(whose).values(stores=list(stores)))
+                return
+            whose = (versions.c.dataset == holding.dataset) & (versions.c.version == holding.version)
+            transaction.execute(update(versions).where(whose).values(stores=list(stores)))
+            waiting = (jobs.c.dataset == holding.dataset) & (jobs.c.version == holding.version)
+            transaction.execute(update(jobs).where(waiting, jobs.c.state.in_(_UNFINISHED)).values(data_stores=list(stores)))
+
+    def job_counts(self) -> Mapping[JobState, int]:
+        """How many jobs there are by state; a state without jobs has 0."""
+        statement = select(jobs.c.state, func.count().label("count")).group_by(jobs.c.state)
+        with self._database.read() as transaction:
+            found = {JobState(row["state"]): row["count"] for row in transaction.all(statement)}
+        return {state: found.get(state, 0) for state in JobState}
