@@ -57,6 +57,7 @@ format: $(VENV)/.synced
 
 docs: $(VENV)/.synced
 	@$(BIN)/python -m lorafleet.contracts.schemas docs
+	@$(BIN)/python -m pipelines.lint.page docs/release-rules.md
 
 bench: $(VENV)/.synced
 	@$(BIN)/python benchmarks/image_vs_diffusers.py
