@@ -164,7 +164,8 @@ class Method(StrEnum):
 class ObjectGrant(_Part):
     """Leave to read or write one object in one store, without holding a cloud's keys.
 
-    A PUT carries the headers that are given here; among them is the content's SHA-256 wherever the key's content is known before.
+    A PUT carries the headers that are given here. A folder's server holds the writer to size and SHA-256 of what it announced; a
+    cloud's signed URL cannot, so the console reads those objects back before they count as published.
     """
 
     key: Key
@@ -176,7 +177,7 @@ class ObjectGrant(_Part):
 
 
 class GrantedObject(_Part):
-    """What a grant is asked for. To write, size and SHA-256 are said beforehand, and the store holds the writer to them."""
+    """What a grant is asked for. To write, size and SHA-256 are said beforehand."""
 
     key: Key
     size: int | None = Field(default=None, ge=0)

@@ -1,3 +1,4 @@
+import logging
 import os
 import secrets
 import socket
@@ -142,6 +143,12 @@ class TestServedFolder(ObjectStoreContract):
         assert answer.headers["content-disposition"] == "attachment"
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert "sandbox" in answer.headers["content-security-policy"]
+
+    def test_urls_are_in_no_log(self, store: Store, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level(logging.DEBUG):
+            put(store, KEY, b"x")
+            store.read_bytes(KEY, 1)
+        assert "signature=" not in caplog.text
 
     def test_nobody_listens(self) -> None:
         with socket.socket() as probe:

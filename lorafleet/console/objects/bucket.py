@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeAlias
 
 import obstore
@@ -36,7 +37,7 @@ _UNREACHABLE = re.compile(
     r"|unexpectedeof|connection ?aborted|connection closed|status code: 5\d\d|kind: (body|timeout|request|interrupted)\b",
     re.IGNORECASE,
 )
-_NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist", re.IGNORECASE)
+_NO_BUCKET = re.compile(r"NoSuchBucket|InvalidBucketName|ContainerNotFound|bucket does not exist", re.IGNORECASE)
 
 _Bucket: TypeAlias = S3Store | GCSStore | AzureStore
 
@@ -128,9 +129,18 @@ class BucketStore:
     def write(self, key: str, source: BinaryIO | bytes, sha256: str) -> None:
         """See Store."""
         with self._speaking(key):
+            blocks = checked_blocks(source, sha256, self._where(checked_key(key)))
+            first = bytearray()
+            for block in blocks:
+                first += block
+                if len(first) > _PART:
+                    break
+            else:
+                # Small objects in one request instead of three.
+                obstore.put(self._store, key, bytes(first), use_multipart=False)
+                return
             # A block that raises ends the upload before its last request, so that nothing becomes visible.
-            blocks = checked_blocks(source, sha256, self._where(key))
-            obstore.put(self._store, checked_key(key), blocks, chunk_size=_PART, max_concurrency=4)
+            obstore.put(self._store, key, chain([bytes(first)], blocks), chunk_size=_PART, max_concurrency=4)
 
     def create(self, key: str, data: bytes) -> bool:
         """See Store."""
@@ -200,4 +210,5 @@ def _explained(error: Exception, where: str) -> StoreError:
         return StoreUnreachable("the store does not answer", where=where, hint="check the endpoint and the network")
     if isinstance(error, PermissionDeniedError | UnauthenticatedError) or re.search(r"status code: 40[13]|AccessDenied", text):
         return StoreError("access denied", where=where, hint="check the store's credentials and what they may do")
-    return StoreError(f"the store refused ({type(error).__name__})", where=where)
+    code = re.search(r"<Code>(\w{1,60})</Code>", text)
+    return StoreError(f"the store refused ({code[1] if code else type(error).__name__})", where=where)

@@ -9,6 +9,10 @@ class StoreError(StorageError):
     """A store refused."""
 
 
+class StoreFull(StoreError):
+    """There is no room for more."""
+
+
 class StoreUnreachable(StoreError):
     """A store does not answer, so that nothing is known about what it holds."""
 
@@ -24,7 +28,7 @@ class ObjectDamaged(StoreError):
 def of_disk(error: OSError, where: str) -> StoreError:
     """What a refusal of the local disk means."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StoreError("the disk is full", where=where, hint="free some space")
+        return StoreFull("the disk is full", where=where, hint="free some space")
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP):
         return ObjectMissing("there is no such object", where=where)
     if error.errno in (errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV):

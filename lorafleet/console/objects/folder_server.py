@@ -19,7 +19,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from lorafleet.console.objects.byte_ranges import UnsatisfiableRangeError, read_range
-from lorafleet.console.objects.errors import ObjectDamaged, ObjectMissing, StoreError
+from lorafleet.console.objects.errors import ObjectDamaged, ObjectMissing, StoreFull
 from lorafleet.console.objects.folder import FolderStore
 from lorafleet.console.objects.secret_files import load_secret
 from lorafleet.console.objects.signing import BadSignatureError, Permit, read_permit
@@ -125,7 +125,7 @@ def _status(error: Exception) -> int:
         return 400
     if isinstance(error, ObjectDamaged):
         return 422
-    return 507 if isinstance(error, StoreError) and "disk is full" in str(error) else 500
+    return 507 if isinstance(error, StoreFull) else 500
 
 
 async def _put(request: Request, store: FolderStore, permit: Permit) -> Response:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import SecretStr
 
-from lorafleet.console.objects.errors import ObjectDamaged, ObjectMissing, StoreError, StoreUnreachable
+from lorafleet.console.objects.errors import ObjectDamaged, ObjectMissing, StoreError, StoreFull, StoreUnreachable
 from lorafleet.console.objects.signing import Permit, signed_url
 from lorafleet.console.objects.store import BLOCK, ObjectFacts, checked_blocks, checked_prefix, read_limited
 from lorafleet.contracts.jobs import Method, ObjectGrant
@@ -150,7 +150,7 @@ class HttpFolderStore:
             case 413 | 422:
                 raise ObjectDamaged("the bytes that arrived are not those that were announced", where=where, hint="send them again")
             case 507:
-                raise StoreError("the disk is full", where=where, hint="free some space there")
+                raise StoreFull("the disk is full", where=where, hint="free some space there")
             case status:
                 raise StoreError(f"the folder server refused ({status})", where=where)
 

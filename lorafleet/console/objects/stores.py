@@ -13,7 +13,7 @@ from lorafleet.console.objects.errors import ObjectMissing, StoreError, StoreUnr
 from lorafleet.console.objects.reachability import PATIENCE_SECONDS, Reachability
 from lorafleet.console.objects.store import Store, as_file
 from lorafleet.contracts import layout
-from lorafleet.contracts.jobs import GrantedObject, Head, Method, ObjectGrant, PublishedObject
+from lorafleet.contracts.jobs import MESSAGE_BYTES, GrantedObject, Head, Method, ObjectGrant, PublishedObject
 from lorafleet.contracts.problems import ConfigError
 
 COPIES = 2
@@ -169,14 +169,12 @@ class Stores:
         return tuple(lacking)
 
     def write_head(self, job: str, head: Head) -> tuple[str, ...]:
-        """Write ``jobs/<id>/HEAD.json`` to every store that answers, and return those that took it.
+        """Write ``jobs/<id>/HEAD.json`` to every store that answers, and return those that have it now, or a newer one.
 
         It is a copy for disaster: a store that misses it is no reason to stop.
         """
-        key, data = layout.head(job), head.model_dump_json().encode()
         names = self.reachable()
-        digest = sha256(data).hexdigest()
-        took = self._askers.map(lambda name: self._ask(name, lambda store: _write(store, key, data, digest)), names)
+        took = self._askers.map(lambda name: self._ask(name, lambda store: _write_head(store, job, head)), names)
         return tuple(name for name, good in zip(names, took, strict=True) if good)
 
     def _order(self, near: str) -> tuple[str, ...]:
@@ -216,8 +214,16 @@ def _is_same(store: Store, item: PublishedObject) -> bool:
     return facts is not None and facts.size == item.size and store.digest(item.key) == item.sha256
 
 
-def _write(store: Store, key: str, data: bytes, digest: str) -> bool:
-    store.write(key, data, digest)
+def _write_head(store: Store, job: str, head: Head) -> bool:
+    key = layout.head(job)
+    try:
+        there = Head.model_validate_json(store.read_bytes(key, MESSAGE_BYTES))
+    except (ObjectMissing, ValueError):
+        there = None
+    # A message that comes twice, late, must not turn the copy back.
+    if there is None or (there.fence, there.step) <= (head.fence, head.step):
+        data = head.model_dump_json().encode()
+        store.write(key, data, sha256(data).hexdigest())
     return True
 
 

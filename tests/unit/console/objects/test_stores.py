@@ -30,7 +30,7 @@ class Fleet:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.folders = {name: FolderStore(name, root / name) for name in ("aws", "gcp", "backup")}
-        self.stores = Stores(self.folders, "aws", "backup")
+        self.stores = Stores(self.folders, "aws", "backup", patience=60)
 
     def put(self, name: str, key: str = KEY, data: bytes = b"weights") -> None:
         self.folders[name].write(key, data, hashlib.sha256(data).hexdigest())
@@ -42,7 +42,7 @@ class Fleet:
         (self.root / name).rename(self.root / f"{name}-dead")
         # A new console: what the old one heard lately counts for a second.
         self.stores.close()
-        self.stores = Stores(self.folders, "aws", "backup")
+        self.stores = Stores(self.folders, "aws", "backup", patience=60)
 
 
 @pytest.fixture
@@ -219,18 +219,33 @@ def test_damage_is_not_copied(fleet: Fleet) -> None:
         fleet.stores.mirror([item("jobs/a/none")], "aws", "gcp")
 
 
-def test_the_head_is_in_every_store_that_answers(fleet: Fleet) -> None:
-    fleet.kill("gcp")
-    head = Head(
+def head_of(fence: int, step: int) -> Head:
+    key = f"jobs/a/attempts/{fence}/step-{step}/x"
+    return Head(
         job="a",
-        fence=1,
-        step=10,
+        fence=fence,
+        step=step,
         release=f"sha256:{'0' * 64}",
         format_version=1,
-        objects=(item(),),
+        objects=(item(key),),
         stores=("aws", "backup"),
         updated_at=datetime.now(UTC),
     )
+
+
+def test_the_head_is_in_every_store_that_answers(fleet: Fleet) -> None:
+    fleet.kill("gcp")
+    head = head_of(1, 10)
     assert fleet.stores.write_head("a", head) == ("aws", "backup")
     for name in ("aws", "backup"):
         assert Head.model_validate_json(fleet.folders[name].read_bytes("jobs/a/HEAD.json", 10_000)) == head
+
+
+def test_a_head_is_never_turned_back(fleet: Fleet) -> None:
+    for fence, step, expected in ((1, 20, (1, 20)), (1, 10, (1, 20)), (2, 15, (2, 15)), (1, 30, (2, 15)), (2, 16, (2, 16))):
+        assert fleet.stores.write_head("a", head_of(fence, step)) == ("aws", "backup", "gcp")
+        there = Head.model_validate_json(fleet.folders["gcp"].read_bytes("jobs/a/HEAD.json", 10_000))
+        assert (there.fence, there.step) == expected
+    fleet.put("gcp", "jobs/a/HEAD.json", b"{broken")
+    fleet.stores.write_head("a", head_of(1, 1))
+    assert Head.model_validate_json(fleet.folders["gcp"].read_bytes("jobs/a/HEAD.json", 10_000)).step == 1

@@ -227,7 +227,7 @@ def test_a_picture_gets_the_suffix_of_what_it_is(intake: Intake, picture: Pictur
 
 @pytest.mark.parametrize("data", [b"\n" * 101, b"[" + b"{}," * 101 + b"{}]", b"[" * 101 + b"]" * 101])
 def test_texts_that_become_huge_in_memory_are_refused(tmp_path: Path, data: bytes) -> None:
-    with pytest.raises(UploadTooLarge, match=r"rows\.json: the file has more than 100 rows"):
+    with pytest.raises(UploadRefused, match=r"rows\.json: the file has more than 100 rows"):
         add(Intake(tmp_path / "staging", Limits(min_free_bytes=0, rows=100)), "rows.json", data)
 
 
