@@ -20,7 +20,9 @@ class Commands(LazyGroup):
         "worker": LazyCommand("trainer.worker.command:worker", "Lease jobs from the console and train them.", "trainer"),
         "data": LazyCommand("lorafleet.datasets.commands:app", "Check and prepare data sets.", "datasets"),
         "release": LazyCommand("pipelines.commands:app", "Compile, push, start and watch Spinnaker's pipelines.", ""),
-        "doctor": LazyCommand("trainer.doctor_command:doctor", "Check that this machine can train.", "trainer"),
+        "doctor": LazyCommand(
+            "lorafleet.doctor:doctor", "Check that this machine can train, or how a console is set up.", "trainer"
+        ),
         "serve": LazyCommand("lorafleet.console.serve_command:serve", "Serve the console on this machine.", "console"),
         "store": LazyCommand("lorafleet.console.store_command:store", "Serve a folder as a site's object store.", "console"),
         "job": LazyCommand("lorafleet.client.commands:job_app", "Submit training jobs and follow them.", ""),

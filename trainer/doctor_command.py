@@ -1,21 +1,16 @@
-"""``lorafleet doctor``'s command line."""
+"""The doctor's part of the trainer, as the command line calls it."""
 
-from typing import Annotated
-
-import typer
-
+from lorafleet.contracts.outcomes import ExitCode
 from lorafleet.contracts.problems import UnavailableError
 
 
-def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-    require_gpu: Annotated[bool, typer.Option("--require-gpu", help="Let a missing GPU fail too.")] = False,
-    train: Annotated[
-        bool, typer.Option("--train", help="Train a tiny LoRA too, from pictures to a file that diffusers loads.")
-    ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-) -> None:
-    """Check that this machine can train. Ends with code 69 when something fails."""
+def examine(device: str, *, require_gpu: bool, train: bool, as_json: bool) -> ExitCode:
+    """Examine this machine, print what was found, and return the exit code.
+
+    Raises:
+        UnavailableError: torch itself cannot be loaded.
+        ConfigError: ``device`` is no device.
+    """
     from rich.console import Console
 
     try:
@@ -25,10 +20,9 @@ def doctor(
         raise UnavailableError(
             f"torch cannot be loaded: {error}", hint="install torch again; its CUDA libraries come with it from PyPI"
         ) from None
-
     report = run_doctor(device, require_gpu, train=train)
     if as_json:
-        typer.echo(report.as_json())
+        print(report.as_json())
     else:
         print_report(report, Console())
-    raise typer.Exit(report.exit_code)
+    return report.exit_code

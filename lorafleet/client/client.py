@@ -14,6 +14,7 @@ from lorafleet.client.address import Address
 from lorafleet.client.events import ServerEvent, read_events
 from lorafleet.client.multipart import FormFile, MultipartBody
 from lorafleet.client.refusals import ConsoleUnreachable, UnexpectedAnswer, raise_for_problem, unreachable
+from lorafleet.contracts.checkup import Checkup
 from lorafleet.contracts.console_api import (
     AttemptView,
     CheckpointView,
@@ -71,6 +72,10 @@ class Client:
     def who(self) -> Who:
         """Whom the console takes the caller for."""
         return self._get("/me", Who)
+
+    def checkup(self) -> Checkup:
+        """What the console finds out about its own set-up; for administrators of the fleet."""
+        return self._get("/checkup", Checkup)
 
     def create_dataset(self, name: str, kind: str = "images") -> DatasetView:
         """Make an empty data set."""

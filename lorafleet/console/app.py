@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from lorafleet import __version__
 from lorafleet.console.api import (
     access,
+    checkup,
     datasets,
     downloads,
     estimates,
@@ -41,7 +42,22 @@ from lorafleet.contracts.console_api import ProblemDetails
 
 _PROBLEM = {"model": ProblemDetails, "description": "Refused; what is wrong and how to mend it."}
 _REFUSALS: tuple[int | str, ...] = ("422", "4XX", "5XX")
-_ROUTERS = (access, datasets, downloads, estimates, fleet, health, job_events, jobs, metrics, releases, sessions, uploads, worker)
+_ROUTERS = (
+    access,
+    checkup,
+    datasets,
+    downloads,
+    estimates,
+    fleet,
+    health,
+    job_events,
+    jobs,
+    metrics,
+    releases,
+    sessions,
+    uploads,
+    worker,
+)
 
 
 def create_app(

@@ -9,9 +9,9 @@ import typer
 
 from lorafleet.contracts.training import TrainingConfig, from_mapping
 from lorafleet.demo.photographs import PHOTOGRAPHS, check_installed, write_photographs
-from trainer.proof import load_in_diffusers, same_weights
 from lorafleet.demo.services import wait_for_ctrl_c
 from lorafleet.demo.two_sites import fleet, lose_a_site
+from trainer.proof import load_in_diffusers, same_weights
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -1,0 +1,56 @@
+"""The console examines its own set-up."""
+
+from datetime import UTC, datetime, timedelta
+
+from fastapi import APIRouter
+
+from lorafleet.console.api.auth import FleetAdmin
+from lorafleet.console.api.services import Here, Services
+from lorafleet.console.domain.checkup import SetupFacts, SiteFacts, judge
+from lorafleet.console.guard.prometheus import Prometheus
+from lorafleet.console.settings import LOOPBACK, Auth
+from lorafleet.contracts import paths
+from lorafleet.contracts.checkup import Checkup
+from lorafleet.contracts.problems import LorafleetError
+
+router = APIRouter(prefix=paths.API, tags=["health"])
+
+
+@router.get("/checkup")
+def checkup(_: FleetAdmin, here: Here) -> Checkup:
+    """Database, clock, access, stores, sites and Prometheus: what is wrong and how to mend it. ``lorafleet doctor --console`` shows it."""
+    return judge(_facts(here))
+
+
+def _facts(here: Services) -> SetupFacts:
+    settings = here.settings
+    answering = set(here.stores.reachable())
+    try:
+        now = here.ledger.now()
+        database, skew = "", datetime.now(UTC) - now
+        sites = [SiteFacts(row.name, row.store, row.workers) for row in here.ledger.dispatcher.sites()]
+    except LorafleetError as error:
+        database, skew, sites = str(error), timedelta(), []
+    return SetupFacts(
+        postgres=settings.database_url.startswith("postgresql"),
+        replicas=settings.replicas,
+        loopback=settings.host in LOOPBACK and not settings.https,
+        https=settings.https,
+        authenticated=settings.auth is not Auth.NONE,
+        database=database,
+        skew=skew,
+        stores={name: "" if name in answering else "does not answer" for name in here.stores.by_name},
+        sites=sites,
+        prometheus=_prometheus(settings.prometheus) if settings.prometheus else None,
+    )
+
+
+def _prometheus(address: str) -> str:
+    prometheus = Prometheus(address)
+    try:
+        prometheus.query("1")
+    except LorafleetError as error:
+        return str(error)
+    finally:
+        prometheus.close()
+    return ""

@@ -1,0 +1,128 @@
+"""Judging a console's set-up from facts about it: what would be lost, open or slow."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from lorafleet.contracts.checkup import CheckResult, Checkup, SetupCheck
+
+_SKEW = timedelta(seconds=2)
+
+
+@dataclass(frozen=True)
+class SiteFacts:
+    """A site: its store's name, and how many workers were heard of lately."""
+
+    name: str
+    store: str
+    workers: int
+
+
+@dataclass(frozen=True)
+class SetupFacts:
+    """A console as it is. ``stores`` says by name what is wrong with each, empty where it answers; ``skew`` is against the database."""
+
+    postgres: bool
+    replicas: int
+    loopback: bool
+    https: bool
+    authenticated: bool
+    database: str
+    skew: timedelta
+    stores: Mapping[str, str]
+    sites: Sequence[SiteFacts]
+    prometheus: str | None
+
+    @property
+    def kind(self) -> str:
+        """One process on loopback is a laptop, one console elsewhere a server, PostgreSQL with several consoles a cluster."""
+        if self.loopback and not self.postgres:
+            return "laptop"
+        return "cluster" if self.replicas > 1 else "server"
+
+
+def judge(facts: SetupFacts) -> Checkup:
+    """Every check, in the order in which things are set up."""
+    return Checkup(kind=facts.kind, checks=tuple(_checks(facts)))
+
+
+def _checks(facts: SetupFacts) -> Iterator[SetupCheck]:
+    engine = "PostgreSQL" if facts.postgres else "SQLite"
+    if facts.database:
+        yield _check("database", CheckResult.FAIL, f"{engine}: {facts.database}", "start it, or mend --database")
+    else:
+        yield _check("database", CheckResult.OK, f"{engine} answers")
+    if facts.kind == "server" and not facts.postgres:
+        yield _check(
+            "standby",
+            CheckResult.WARN,
+            "SQLite lies on this machine's disk only",
+            "back the folder up, or use PostgreSQL with a standby",
+        )
+    if abs(facts.skew) > _SKEW:
+        seconds = f"{facts.skew.total_seconds():+.1f} s"
+        yield _check(
+            "clock", CheckResult.WARN, f"{seconds} against the database", "run NTP on both; leases go by the database's clock"
+        )
+    else:
+        yield _check("clock", CheckResult.OK, "agrees with the database")
+    yield from _access(facts)
+    yield from _stores(facts)
+    yield from _sites(facts)
+    if facts.prometheus is not None:
+        bad = bool(facts.prometheus)
+        found = facts.prometheus or "answers"
+        hint = "conditions that name a query of yours cannot be judged without it" if bad else ""
+        yield _check("prometheus", CheckResult.FAIL if bad else CheckResult.OK, found, hint)
+
+
+def _access(facts: SetupFacts) -> Iterator[SetupCheck]:
+    if not facts.authenticated:
+        yield _check("access", CheckResult.WARN, "everybody on this machine is the administrator", "leave --no-auth out")
+    else:
+        yield _check("access", CheckResult.OK, "by token")
+    if facts.loopback:
+        yield _check("address", CheckResult.OK, "loopback only: workers elsewhere cannot reach it")
+    elif facts.https:
+        yield _check("address", CheckResult.OK, "https")
+    else:
+        yield _check("address", CheckResult.FAIL, "plain http off loopback", "put TLS in front and set --public-url")
+
+
+def _stores(facts: SetupFacts) -> Iterator[SetupCheck]:
+    for name, trouble in facts.stores.items():
+        if trouble:
+            yield _check(f"store {name}", CheckResult.FAIL, trouble, "the others are used meanwhile; mend it, and copies come back")
+        else:
+            yield _check(f"store {name}", CheckResult.OK, "answers")
+    living = sum(not trouble for trouble in facts.stores.values())
+    if living < 2:
+        yield _check(
+            "two copies",
+            CheckResult.FAIL,
+            f"{living} store answers, and published means in two",
+            "add a --site with a store, or a backup",
+        )
+    elif living == 2:
+        yield _check("two copies", CheckResult.WARN, "two stores: with one away nothing is published", "add a third store or site")
+    else:
+        yield _check("two copies", CheckResult.OK, f"{living} stores answer")
+
+
+def _sites(facts: SetupFacts) -> Iterator[SetupCheck]:
+    for site in facts.sites:
+        if site.workers:
+            yield _check(
+                f"site {site.name}",
+                CheckResult.OK,
+                f"{site.workers} {'worker' if site.workers == 1 else 'workers'} heard of lately",
+            )
+        else:
+            yield _check(
+                f"site {site.name}", CheckResult.WARN, "no worker was heard of lately",
+                "start one: lorafleet worker --help; in a cluster workers come with the first job",
+            )  # fmt: skip
+
+
+def _check(name: str, result: CheckResult, found: str, hint: str = "") -> SetupCheck:
+    return SetupCheck(name=name, result=result, found=found, hint=hint)
