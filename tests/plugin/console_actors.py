@@ -66,7 +66,9 @@ class Actors:
         slots = tuple(GpuSlot(name="GPU", memory_mib=memory) for memory in gpus)
         return LeaseRequest(site=site, worker=worker, release=digest, gpus=slots)
 
-    def lease(self, site: str = "aws", worker: str = "w1", digest: str = STABLE, gpus: tuple[int, ...] = ()) -> tuple[Job, int] | None:
+    def lease(
+        self, site: str = "aws", worker: str = "w1", digest: str = STABLE, gpus: tuple[int, ...] = ()
+    ) -> tuple[Job, int] | None:
         found = self.ledger.dispatcher.lease(self.request(site, worker, digest, gpus), LIFETIME)
         return None if found is None else (found[0], found[1])
 
@@ -82,7 +84,9 @@ class Actors:
         return self.ledger.dispatcher.heartbeat(message, LIFETIME)
 
     def progress(self, job: str, fence: int, step: int, loss: float = 0.5) -> Progress:
-        return Progress(job=job, fence=fence, step=step, total_steps=100, seconds_left=9, metrics={"loss": loss}, sent_at=self.clock())
+        return Progress(
+            job=job, fence=fence, step=step, total_steps=100, seconds_left=9, metrics={"loss": loss}, sent_at=self.clock()
+        )
 
     def publish(self, job: str, fence: int, step: int, digest: str = STABLE) -> CheckpointRecord:
         return self.ledger.dispatcher.checkpoint(checkpoint(job, fence, step, digest))

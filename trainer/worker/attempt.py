@@ -49,6 +49,8 @@ _LOOK_SECONDS = 0.25
 _FAREWELL_SECONDS = 60.0
 _EXIT_SECONDS = 10.0
 _OUTPUT_TRIES = 3
+# The console reads the finished files back from two stores before it answers.
+_VERIFYING_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -149,8 +151,10 @@ class Attempt:
             if event is None and not self._process.running:
                 return
             self._handle(event)
+            if event is None and self._silent:
+                self._intent = Intent.STALLED
             self._start_when_fetched()
-            self._watch()
+            self._heed_drain()
 
     def _event(self) -> Event | None:
         """The next event, or None where there is none now."""
@@ -189,10 +193,12 @@ class Attempt:
         elif order is Order.HAND_BACK and not self._training:
             self._told = Told(ExitCode.PREEMPTED, (Problem("handed back before the training began"),))
 
-    def _watch(self) -> None:
-        silence = monotonic() - self._heard
-        if silence > max(self._settings.stall, 3 * self._lease.heartbeat_seconds):
-            self._intent = Intent.STALLED
+    @property
+    def _silent(self) -> bool:
+        """Whether the process does not even say that it stands still, as when native code holds the interpreter."""
+        return monotonic() - self._heard > max(self._settings.stall, 3 * self._lease.heartbeat_seconds)
+
+    def _heed_drain(self) -> None:
         if not self._drain.wanted:
             return
         if not self._training:
@@ -229,9 +235,10 @@ class Attempt:
     def _start_when_fetched(self) -> None:
         if self._fetch_error is not None:
             error = self._fetch_error
-            known = isinstance(error, LorafleetError)
-            problems = error.problems if isinstance(error, LorafleetError) else (Problem(f"{type(error).__name__}: {error}"),)
-            self._told = Told(error.exit_code if known else ExitCode.FAILED, problems)  # type: ignore[attr-defined]
+            if isinstance(error, LorafleetError):
+                self._told = Told(error.exit_code, error.problems)
+            else:
+                self._told = Told(ExitCode.FAILED, (Problem(f"{type(error).__name__}: {error}"),))
         elif self._fetched is not None and not self._training:
             self._training = True
             self._say("training", "everything is here; training begins")
@@ -284,9 +291,11 @@ class Attempt:
         succeeded = ending.outcome is OutcomeClass.SUCCEEDED
         keeps = succeeded or ending.outcome is OutcomeClass.PREEMPTED
         until = monotonic() + (self._settings.patience if keeps else _FAREWELL_SECONDS)
+        while self._publisher.owes and not self._over(until):
+            self._handle_late(self._event())
+        until = min(until, monotonic() + _FAREWELL_SECONDS)
         while not self._publisher.idle and not self._over(until):
-            event = self._event()
-            self._handle_late(event)
+            self._handle_late(self._event())
         if self._cancelled:
             return classify(0, None, Intent.STOPPED)
         if succeeded and not self._publisher.outputs:
@@ -318,7 +327,7 @@ class Attempt:
             with suppress(ConsoleUnreachable):
                 self._outbox.flush()
                 try:
-                    self._console.send(paths.OUTCOME, outcome)
+                    self._console.send(paths.OUTCOME, outcome, 0.0 if self._drain.wanted else _VERIFYING_SECONDS)
                 except (Fenced, TokenRefused) as error:
                     self._lose(error.problems[0].what)
                     return False
@@ -332,8 +341,7 @@ class Attempt:
                 self._note("the console cannot be reached; the outcome is kept and sent again")
             until = monotonic() + backoff.wait()
             while monotonic() < until and not self._fenced and self._drain.may_speak:
-                event = self._event()
-                self._handle_late(event)
+                self._handle_late(self._event())
         return False
 
     def _lose(self, reason: str) -> None:

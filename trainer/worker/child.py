@@ -162,4 +162,7 @@ class Mailbox:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    # The interpreter's own end would wait for the thread that reads stdin, and abort.
+    os._exit(code)

@@ -37,9 +37,10 @@ def local_config(
     for key in ("base_config", "chat_template"):
         if (value := getattr(training, key)) is not None:
             changes[key] = str(_below(key, value, models, "--models"))
-    # A file name, not a path: it becomes part of a key in the store.
-    if PurePosixPath(changes["output_name"]).name != changes["output_name"]:
-        raise ConfigError("output_name is a name without slashes", where=changes["output_name"])
+    # It becomes a file's name and a part of its key.
+    name = changes["output_name"]
+    if name in (".", "..") or "/" in name or "\\" in name or not name.isprintable():
+        raise ConfigError("output_name is a name without slashes", where=name)
     return training.model_copy(update=changes).model_dump(mode="json")
 
 

@@ -35,6 +35,8 @@ _MOST_SAMPLES = 64
 _BATCH = 16
 _HANDS = 4
 _LOOK_SECONDS = 0.5
+# The console reads the objects back from two stores before it answers.
+_VERIFYING_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Uploader:
         return tuple(sorted(holding))
 
     def forget(self, files: Sequence[LocalObject]) -> None:
-        """The console did not find these: send them again."""
+        """Send these again when they are asked for again."""
         keys = {file.object.key for file in files}
         self._through = {pair for pair in self._through if pair[1] not in keys}
 
@@ -194,9 +196,15 @@ class Publisher:
             self._wanted, self.outputs = tuple(Path(file) for file in files), ()
             self._changed.notify_all()
 
+    @property
+    def owes(self) -> bool:
+        """Whether a checkpoint or finished files wait; samples alone are not worth a long wait at the end."""
+        with self._changed:
+            return self._checkpoint is not None or bool(self._wanted)
+
     def _next(self) -> Task | None:
-        """What is the most pressing: a checkpoint may save hours. Finished files come last, for they end the attempt."""
-        return self._checkpoint or (self._samples[0] if self._samples else self._wanted or None)
+        """What is the most pressing: a checkpoint may save hours."""
+        return self._checkpoint or self._wanted or (self._samples[0] if self._samples else None)
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -278,11 +286,12 @@ class Publisher:
             stores=self._in_two_stores(files),
         )
         try:
-            self._console.send(paths.CHECKPOINT, message)
+            self._console.send(paths.CHECKPOINT, message, _VERIFYING_SECONDS)
         except MessageRefused:
             # It did not find the objects as they should be.
             self._uploader.forget(files)
             raise
+        self._uploader.forget(files)
         self._on_published(saved.step)
 
     def _publish_sample(self, sample: Sample) -> None:

@@ -56,9 +56,13 @@ class WorkerSettings:
             problems.append(Problem(f"{self.release!r} is no digest", "--release", "give the image's sha256:…"))
         if self.device not in ("auto", "cpu") and re.fullmatch(r"cuda(:\d{1,2})?", self.device) is None:
             problems.append(Problem(f"'{self.device}' is no device", "--device", "use auto, cpu, cuda or cuda:N"))
-        for option, folder in (("--models", self.models), ("--cache", self.cache)):
-            if folder is not None and not folder.is_dir():
-                problems.append(Problem("there is no such folder", f"{option} {folder}", "mount it, or leave the option out"))
+        if self.models is not None and not self.models.is_dir():
+            problems.append(Problem("there is no such folder", f"--models {self.models}", "mount it, or leave the option out"))
+        if self.cache is not None:
+            try:
+                self.cache.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                problems.append(Problem(f"cannot be used: {error.strerror}", f"--cache {self.cache}", "mount it, or leave it out"))
         try:
             check_url(self.console)
         except ConfigError as error:

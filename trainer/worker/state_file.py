@@ -11,7 +11,7 @@ from pathlib import Path
 NAME = "state.json"
 
 # The main loop writes every second or so; the longest thing it does in between is one message with its time-outs.
-_FRESH_SECONDS = 60.0
+_FRESH_SECONDS = 120.0
 
 
 class State(StrEnum):

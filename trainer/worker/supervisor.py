@@ -41,7 +41,7 @@ class Supervisor:
         self._settings = settings
         self._voice = voice
         self._drain = Drain(settings.grace)
-        self._gpus: tuple[GpuSlot, ...] = () if settings.device == "cpu" else find_gpus()
+        self._gpus = _offer(settings.device)
         self._device = "cpu" if not self._gpus else "cuda" if settings.device == "auto" else settings.device
         self._state = State.WAITING
         self._written = 0.0
@@ -59,7 +59,7 @@ class Supervisor:
             StorageError: the work folder cannot be used.
         """
         if self._settings.device.startswith("cuda") and not self._gpus:
-            raise UnavailableError(f"--device {self._settings.device}: nvidia-smi lists no GPU", hint="run 'lorafleet doctor'")
+            raise UnavailableError(f"--device {self._settings.device}: nvidia-smi lists no such GPU", hint="run 'lorafleet doctor'")
         with _sole_user(self._settings.work), self._drain:
             try:
                 return self._work()
@@ -102,6 +102,7 @@ class Supervisor:
             UnavailableError: it cannot.
         """
         self._set(State.WAITING)
+        self._voice.say("starting", "loading the libraries and the device")
         told = None
         while not self._drain.wanted:
             self._set(self._state)
@@ -229,6 +230,14 @@ class Supervisor:
         if monotonic() - self._complained >= _COMPLAIN_SECONDS:
             self._complained = monotonic()
             self._voice.say("waiting", f"{error.problems[0]}; trying on")
+
+
+def _offer(device: str) -> tuple[GpuSlot, ...]:
+    """The GPU that jobs will run on: a process trains on one, so that no worker offers more."""
+    if device == "cpu":
+        return ()
+    index = int(device.partition(":")[2] or 0)
+    return find_gpus()[index : index + 1]
 
 
 def _exit_code(result: Result, drained: bool) -> int:

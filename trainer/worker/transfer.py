@@ -4,6 +4,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 from urllib.parse import unquote, urlsplit
@@ -53,7 +54,8 @@ def get(grant: ObjectGrant, wanted: PublishedObject, target: Path, go_on: GoOn) 
     except OSError as error:
         raise _disk(error, target) from None
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def put(grant: ObjectGrant, source: Path, size: int, go_on: GoOn) -> None:
@@ -132,7 +134,8 @@ def _put_in_folder(grant: ObjectGrant, target: Path, file: IO[bytes], size: int,
     except OSError as error:
         raise TransferFailed(f"{grant.key} is not taken: {error.strerror}", where=grant.store) from None
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def _put_by_http(grant: ObjectGrant, file: IO[bytes], size: int, go_on: GoOn) -> None:

@@ -83,16 +83,16 @@ class Console:
         self._auth = Bearer(token)
         self._local = threading.local()
 
-    def send(self, path: str, message: BaseModel) -> None:
-        """Post a message whose answer holds nothing.
+    def send(self, path: str, message: BaseModel, wait: float = 0.0) -> None:
+        """Post a message whose answer holds nothing; ``wait`` as in :meth:`ask`.
 
         Raises:
             ConsoleUnreachable, Fenced, TokenRefused, MessageRefused: see there.
         """
-        self._post(path, message, 0.0)
+        self._post(path, message, wait)
 
     def ask(self, path: str, message: BaseModel, reply: type[Reply], wait: float = 0.0) -> Reply:
-        """Post a message and read the answer. ``wait`` is how many seconds the console may take by the message's own words.
+        """Post a message and read the answer. ``wait`` is how many seconds more than usual the console may take.
 
         Raises:
             ConsoleUnreachable, Fenced, TokenRefused, MessageRefused: see there.

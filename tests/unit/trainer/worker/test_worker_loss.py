@@ -56,14 +56,14 @@ def test_a_loop_that_stands_still_sends_no_heartbeats_and_is_given_up(console: P
     outcome = console.wait(Outcome)
     assert outcome.outcome is OutcomeClass.RELEASE
     assert "stood still" in outcome.problems[0].what
-    assert outcome.step == 14 or outcome.step >= 10
+    assert outcome.step <= 14
     beats = console.all(Heartbeat)
     assert console.at(outcome) - console.at(beats[-1]) < 5, "the heartbeats went on until the silence was too long"
     assert worker.end() == 1
 
 
 def _until_gone(pid: int) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 150
     while Path(f"/proc/{pid}").exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)

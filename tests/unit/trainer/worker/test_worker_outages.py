@@ -1,4 +1,4 @@
-"""The console or a store is away for a while: training goes on, and nothing is lost."""
+"""The console is away for a while: training goes on, and nothing is lost."""
 
 import time
 from collections.abc import Callable
@@ -18,7 +18,7 @@ def test_training_goes_on_while_the_console_is_away(console: ProtocolServer, sta
     seen = console.wait(Progress, where=lambda point: point.step >= 5).step
     console.away = True
     # 120 steps of 0.05 s: the whole rest of the training, and its end, fall into the outage.
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 150
     while "the outcome is kept" not in worker.output:
         assert time.monotonic() < deadline
         if list(worker.work.glob("attempts/*/output/*.safetensors")):
@@ -38,22 +38,3 @@ def test_training_goes_on_while_the_console_is_away(console: ProtocolServer, sta
     lines = console.all(LogLines)
     assert [message.first for message in lines[1:]] == [message.first + len(message.lines) for message in lines[:-1]]
     assert console.all(CheckpointPublished)[-1].step == 120
-
-
-def test_a_store_that_is_down_delays_publishing_and_nothing_else(console: ProtocolServer, start_worker: StartWorker) -> None:
-    console.down = {"far"}
-    console.submit("job-1", waves(max_steps=100_000))
-    worker = start_worker("w-1", faults={"step_seconds": 0.05})
-    trained = console.wait(Progress, where=lambda point: point.step >= 35)
-    assert console.all(CheckpointPublished) == []
-    assert [store for _, store, _ in console.puts if store == "near"], "the other store has it already"
-    console.down = set()
-    first = console.wait(CheckpointPublished)
-    # The ones before were overtaken while they waited.
-    assert first.step > 20
-    assert trained.step >= 35
-    sent = [key for _, store, key in console.puts if store == "near" and f"/step-{first.step}/" in key]
-    assert len(sent) == len(set(sent)), "what a store has is not sent again"
-    worker.terminate()
-    assert worker.end() == 0
-    assert console.all(Outcome)[-1].outcome is OutcomeClass.PREEMPTED

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 from safetensors.torch import load_file
-from worker_bed import ROOT, RunningWorker
+from worker_bed import COMMAND, ROOT, RunningWorker
 
 from lorafleet.client.address import Address
 from lorafleet.client.client import Client
@@ -41,15 +40,14 @@ TRAINING: dict[str, Any] = {
 
 @pytest.fixture
 def ready(tmp_path: Path) -> Iterator[dict[str, Any]]:
-    command = [sys.executable, "-c", "import sys; from lorafleet.cli import main; sys.exit(main())"]
     options = ["--dir", str(tmp_path / "console"), "--port", "0", "--site", "site-1", "--ready-file", str(tmp_path / "ready.json")]
     log = tmp_path / "console.log"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        [*command, "serve", *options, "--lease-seconds", "2", "--grace-seconds", "1"],
+        [*COMMAND, "serve", *options, "--lease-seconds", "6", "--grace-seconds", "2"],
         stdout=log.open("w"), stderr=subprocess.STDOUT, env=environment,
     )  # fmt: skip
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 150
     while not (tmp_path / "ready.json").exists():
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
@@ -99,7 +97,7 @@ def test_submitted_lost_taken_over_finished_and_downloaded(ready: dict[str, Any]
 
 
 def _until(condition: Any) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 150
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -11,6 +11,7 @@ from typing import Any
 from protocol_server import CREDENTIAL
 
 ROOT = Path(__file__).parents[4]
+COMMAND = [sys.executable, "-c", "import sys; from lorafleet.cli import main; sys.exit(main())"]
 RELEASE = f"sha256:{'a' * 64}"
 WAVES = json.dumps([0.1 * number for number in range(10)])
 
@@ -24,8 +25,8 @@ class RunningWorker:
         self.work = folder / f"worker-{name}"
         self._output = folder / f"{name}.out"
         command = [
-            sys.executable, "-c", "import sys; from lorafleet.cli import main; sys.exit(main())", "worker", f"--console={url}", "--site=site-1", f"--worker={name}",
-            f"--release={RELEASE}", f"--credential-file={folder / 'credential'}", f"--work={folder}", "--device=cpu", "--json", *options,
+            *COMMAND, "worker", f"--console={url}", "--site=site-1", f"--worker={name}", f"--release={RELEASE}",
+            f"--credential-file={folder / 'credential'}", f"--work={folder}", "--device=cpu", "--json", *options,
         ]  # fmt: skip
         self.process = subprocess.Popen(
             command,
@@ -48,7 +49,7 @@ class RunningWorker:
     def events(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.output.splitlines() if line.startswith("{")]
 
-    def end(self, seconds: float = 60) -> int:
+    def end(self, seconds: float = 150) -> int:
         return self.process.wait(seconds)
 
     def children(self) -> list[int]:
