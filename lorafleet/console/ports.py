@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from lorafleet.console.domain.records import (
+    AttemptCount,
     AttemptPrincipal,
     AttemptRecord,
     AuditRecord,
@@ -222,6 +223,7 @@ class Upkeep(Protocol):
         ...
 
     def job_counts(self) -> Mapping[JobState, int]: ...
+    def attempt_counts(self) -> Sequence[AttemptCount]: ...
 
 
 class Ledger(Protocol):

@@ -14,6 +14,7 @@ from lorafleet.console.api.parameters import DatasetId, Fence, JobId, ObjectName
 from lorafleet.console.api.services import Here
 from lorafleet.console.api.views import output_prefix
 from lorafleet.console.domain.refusals import NotFound
+from lorafleet.console.objects.errors import ObjectMissing
 from lorafleet.console.objects.stores import Stores
 from lorafleet.contracts import layout, paths
 from lorafleet.contracts.problems import ConfigError
@@ -43,7 +44,10 @@ def output(job: JobId, name: ObjectName, principal: Viewer, here: Here) -> Respo
 def sample(job: JobId, fence: Fence, step: Step, name: ObjectName, principal: Viewer, here: Here) -> Response:
     """A sample that a job made while it trained."""
     here.ledger.jobs.get(principal.team, job)
-    return _sent(here.stores, _key(layout.sample_object, job, fence, step, name), None, None)
+    try:
+        return _sent(here.stores, _key(layout.sample_object, job, fence, step, name), None, None)
+    except ObjectMissing:
+        raise NotFound(f"job {job} has no sample '{name}' of this step") from None
 
 
 @router.get("/datasets/{dataset}/versions/{version}/files/{name:path}", response_class=StreamingResponse, responses=_FILE)

@@ -1,12 +1,15 @@
 """``/metrics``, computed from the ledger at each scrape, so that every console tells the same."""
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
 from fastapi import APIRouter, Response
 
 from lorafleet.console.api.services import Here
+from lorafleet.console.domain.records import AttemptCount
 from lorafleet.console.ports import Ledger
 from lorafleet.contracts import metrics
+from lorafleet.contracts.job_states import AttemptState
 from lorafleet.contracts.metrics import Metric
 
 router = APIRouter(tags=["health"])
@@ -24,30 +27,41 @@ def _lines(ledger: Ledger) -> Iterator[str]:
     yield from _metric(
         metrics.DESIRED_WORKERS, (((wanted.site, wanted.release), wanted.workers) for wanted in ledger.dispatcher.desired_workers())
     )
-    workers: dict[tuple[str, ...], float] = {}
-    for worker in ledger.dispatcher.workers():
-        key = (worker.site, worker.digest)
-        workers[key] = workers.get(key, 0) + 1
+    workers = Counter((worker.site, worker.digest) for worker in ledger.dispatcher.workers())
     yield from _metric(metrics.WORKERS, workers.items())
     yield from _metric(metrics.JOBS, (((state.value,), count) for state, count in ledger.upkeep.job_counts().items()))
-    live = ledger.releases.live()
+    yield from _attempts(ledger.upkeep.attempt_counts())
     yield from _metric(
         metrics.RELEASE_SHARE,
         (
             ((site.site, view.release.digest), view.release.share(site.site).ratio)
-            for view, _ in live
+            for view, _ in ledger.releases.live()
             for site in view.release.sites
         ),
     )
-    yield from _metric(
-        metrics.ATTEMPTS_ENDED,
-        (
-            ((site, view.release.digest, outcome), count)
-            for view, _ in live
-            for site, counts in ledger.releases.counts(view.id).items()
-            for outcome, count in counts.model_dump().items()
-        ),
+    breaches = Counter(
+        (view.release.digest, str(breach.condition or breach.fault))
+        for view in ledger.releases.page().rows
+        for breach in view.release.verdict.breaches
     )
+    yield from _metric(metrics.GUARD_BREACHES, breaches.items())
+
+
+def _attempts(counts: Sequence[AttemptCount]) -> Iterator[str]:
+    leases, expired, published = Counter[tuple[str, ...]](), Counter[tuple[str, ...]](), Counter[tuple[str, ...]]()
+    ended = Counter[tuple[str, ...]]()
+    for count in counts:
+        release = (count.site, count.digest)
+        leases[release] += count.attempts
+        published[release] += count.checkpoints
+        if count.state is AttemptState.LOST:
+            expired[release] += count.attempts
+        if count.outcome is not None:
+            ended[(*release, count.outcome.value)] += count.attempts
+    yield from _metric(metrics.LEASES, leases.items())
+    yield from _metric(metrics.LEASES_EXPIRED, expired.items())
+    yield from _metric(metrics.CHECKPOINTS, published.items())
+    yield from _metric(metrics.ATTEMPTS_ENDED, ended.items())
 
 
 def _metric(metric: Metric, values: Iterable[tuple[tuple[str, ...], float]]) -> Iterator[str]:

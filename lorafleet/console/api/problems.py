@@ -1,5 +1,6 @@
 """Every refusal as RFC 9457 ``application/problem+json``, in one clear line."""
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -28,7 +29,8 @@ def problem(status: int, detail: str, lines: Sequence[ProblemLine] = (), headers
         detail=detail,
         problems=tuple(lines),
     )
-    return Response(body.model_dump_json(), status_code=status, media_type=MEDIA_TYPE, headers=dict(headers or {}))
+    # json.dumps, because what is refused may hold half characters, which it escapes and pydantic does not write.
+    return Response(json.dumps(body.model_dump()), status_code=status, media_type=MEDIA_TYPE, headers=dict(headers or {}))
 
 
 def of_error(error: LorafleetError) -> Response:

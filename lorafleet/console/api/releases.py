@@ -13,6 +13,7 @@ from lorafleet.console.api.auth import FleetReleaser, ReleaseReader, Viewer, all
 from lorafleet.console.api.parameters import After, Limit, ReleaseId, SiteName, WatchId
 from lorafleet.console.api.services import Here, Services
 from lorafleet.console.domain.records import Principal, Role
+from lorafleet.console.domain.redaction import printable
 from lorafleet.console.domain.refusals import NotFound, Unauthorized
 from lorafleet.contracts import paths
 from lorafleet.contracts.console_api import PageOf
@@ -138,7 +139,7 @@ def poll_watch(release_id: ReleaseId, site: SiteName, watch_id: WatchId, _: Scop
 def report_fault(release_id: ReleaseId, site: SiteName, body: FaultReport, principal: Scoped, here: Here) -> StageAnswer:
     """The image cannot train in a site: the release is taken back everywhere."""
     _with_site(here, release_id, site)
-    reason = f"{site}: {body.fault}" + (f": {body.detail}" if body.detail else "")
+    reason = f"{site}: {body.fault}" + (f": {printable(body.detail)}" if body.detail else "")
     here.ledger.releases.breach(release_id, [Breach(site=site, at=here.ledger.now(), fault=body.fault)], reason)
     _audit(here, principal, "release.fault", release_id, site=site, fault=body.fault.value)
     here.work.ring()
@@ -165,7 +166,7 @@ def poll_promote(release_id: ReleaseId, principal: Scoped, here: Here) -> StageA
 @router.post(paths.revoke("{release_id}"), **STAGE)
 def revoke(release_id: ReleaseId, body: Revocation, principal: Scoped, here: Here) -> StageAnswer:
     """Take the release back everywhere."""
-    here.ledger.releases.revoke(release_id, body.reason, principal.subject)
+    here.ledger.releases.revoke(release_id, printable(body.reason), principal.subject)
     here.work.ring()
     return _passed("share 0% in every site, leases taken back")
 

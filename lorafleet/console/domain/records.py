@@ -263,3 +263,15 @@ class Holding:
     job: str | None = None
     fence: int | None = None
     step: int | None = None
+
+
+@dataclass(frozen=True)
+class AttemptCount:
+    """How many attempts of a release in a site stand or ended in this way, and how many checkpoints they published."""
+
+    site: str
+    digest: str
+    state: AttemptState
+    outcome: OutcomeClass | None
+    attempts: int
+    checkpoints: int

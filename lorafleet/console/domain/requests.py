@@ -1,6 +1,7 @@
 """What a person's request to train becomes: a checked submission. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from math import isfinite
 from typing import Any
 
 from lorafleet.console.domain.records import JobRecord, Submission
@@ -10,6 +11,7 @@ from lorafleet.contracts.credentials import find_credential
 from lorafleet.contracts.problems import ConfigError, Problem
 from lorafleet.contracts.training import TrainingConfig, from_mapping
 
+_DEEPEST = 16
 # What a configuration must name and only the worker knows.
 _PLACES = {"train_data_dir": "data", "output_dir": "output"}
 
@@ -20,12 +22,16 @@ def checked_training(training: Mapping[str, Any]) -> TrainingConfig:
     Raises:
         ConfigError: a key is not theirs to set, unknown or wrong, or something looks like a credential.
     """
-    problems = [
-        Problem("the worker decides this", where=f"training.{key}", hint="leave it out") for key in training if key in NOT_SETTABLE
-    ]
-    found = find_credential(training)
-    if found is not None:
-        problems.append(Problem(f"this is {found[1]}", where=f"training.{found[0]}", hint="never put one into a configuration"))
+    problems = [*_not_plain(training, "training", 0)]
+    if not problems:
+        problems = [
+            Problem("the worker decides this", where=f"training.{key}", hint="leave it out")
+            for key in training
+            if key in NOT_SETTABLE
+        ]
+        found = find_credential(training)
+        if found is not None:
+            problems.append(Problem(f"this is {found[1]}", where=f"training.{found[0]}", hint="never put one into a configuration"))
     if problems:
         raise ConfigError(problems)
     return from_mapping({**_PLACES, **training})
@@ -76,3 +82,30 @@ def again(job: JobRecord, *, name: str | None = None, changes: Mapping[str, Any]
         )
     except ValueError:
         raise Unprocessable(f"job {job.id} cannot be asked for again") from None
+
+
+def _not_plain(value: Any, place: str, depth: int) -> Iterator[Problem]:
+    """What JSON can say and neither a database nor a configuration file can hold: half characters, NUL, infinite numbers."""
+    if depth > _DEEPEST:
+        yield Problem("this is nested too deeply", where="training")
+    elif isinstance(value, str) and ("\0" in value or not _encodes(value)):
+        yield Problem("this text holds characters that are none", where=place)
+    elif isinstance(value, float) and not isfinite(value):
+        yield Problem("the number is not finite", where=place)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if not _encodes(str(key)):
+                yield Problem("a key holds characters that are none", where=place)
+                continue
+            yield from _not_plain(item, f"{place}.{key}", depth + 1)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _not_plain(item, f"{place}[{index}]", depth + 1)
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -42,7 +42,7 @@ class Prometheus:
             raise UnavailableError(f"Prometheus refuses the query: {what or response.status_code}", hint="check it on its own page")
         try:
             return _samples(content["data"])
-        except (KeyError, TypeError, ValueError):
+        except (IndexError, KeyError, TypeError, ValueError):
             raise UnavailableError("Prometheus gives no number", hint="a query gives a scalar or an instant vector") from None
 
     def close(self) -> None:

@@ -54,12 +54,16 @@ class SqlDispatcher(SqlReports):
                 return answers
             lost = [facts.stores[site] for site in facts.paused if site in facts.stores]
             picked = queue.pick(transaction, facts, [request for _, request, _ in asking], [place for _, _, place in asking])
+            granted: dict[int, queue.Granted] = {}
             for position, (index, request, place) in enumerate(asking):
                 row = picked.get(position)
                 if row is None:
-                    row = probes.make(transaction, place)
+                    row = probes.make(transaction, place, sum(each.place == place for each in granted.values()))
                 if row is not None:
-                    answers[index] = queue.lease(transaction, row, request, place, lifetime, lost)
+                    granted[index] = queue.grant(transaction, row, request, place, lifetime, lost)
+            queue.write(transaction, list(granted.values()))
+        for index, each in granted.items():
+            answers[index] = each.taken
         return answers
 
     def leased(self, job: str, fence: int) -> JobRecord:

@@ -30,11 +30,14 @@ def set_template(transaction: Transaction, team: str, submission: Submission | N
         transaction.execute(insert(probes).values(id=1, team=team, submission=plain))
 
 
-def make(transaction: Transaction, place: Place) -> Row | None:
-    """A probe for a worker in this place, or None where no sample is lacking or no template is set."""
+def make(transaction: Transaction, place: Place, being_leased: int) -> Row | None:
+    """A probe for a worker in this place, or None where no sample is lacking or no template is set.
+
+    ``being_leased`` jobs of the place are not in the tables yet.
+    """
     if place.track is not Track.CANDIDATE or place.release_id is None:
         return None
-    if lacking(transaction, place.release_id, place.site) <= 0:
+    if lacking(transaction, place.release_id, place.site) <= being_leased:
         return None
     template = transaction.one(select(probes))
     if template is None:

@@ -55,29 +55,22 @@ def pick(transaction: Transaction, fleet: Fleet, requests: Sequence[LeaseRequest
     return room.within_quotas(picked)
 
 
-def lease(
+class Granted(NamedTuple):
+    """A lease and what is to be written of it."""
+
+    taken: Taken
+    place: Place
+    job: dict[str, Any]
+    attempt: dict[str, Any]
+
+
+def grant(
     transaction: Transaction, row: Row, request: LeaseRequest, place: Place, lifetime: timedelta, lost_stores: Sequence[str]
-) -> Taken:
-    """Give a waiting job, whose row is locked, to a worker under a new fence."""
+) -> Granted:
+    """Give a waiting job, whose row is locked, to a worker under a new fence; :func:`write` makes it so."""
     point = resume_point(transaction, row, lost_stores)
     start = point.step if point is not None else 0
     deadline, fence = transaction.now + lifetime, row["fence"] + 1
-    transaction.change(
-        jobs,
-        {"id": row["id"]},
-        {
-            "state": JobState.RUNNING, "fence": fence, "attempts": row["attempts"] + 1, "site": request.site, "step": start,
-            "unknown_since": None, "seconds_left": None,
-        },
-    )  # fmt: skip
-    transaction.add(
-        attempts,
-        {
-            "job": row["id"], "fence": fence, "site": request.site, "worker": request.worker, "digest": request.release,
-            "release_id": place.release_id, "track": place.track, "state": AttemptState.LEASED, "leased_at": transaction.now,
-            "deadline": deadline, "phase": Phase.PREPARING, "step": start, "start_step": start, "ordered": Order.CONTINUE,
-        },
-    )  # fmt: skip
     transaction.event(
         row,
         EventKind.LEASED,
@@ -95,7 +88,23 @@ def lease(
         training=TrainingConfig.model_validate({**PLACES, **row["training"]}),
         resume=point,
     )
-    return Taken(job, fence, deadline)
+    change = {
+        "id": row["id"], "state": JobState.RUNNING, "fence": fence, "attempts": row["attempts"] + 1, "site": request.site, "step": start,
+        "unknown_since": None, "seconds_left": None,
+    }  # fmt: skip
+    attempt = {
+        "job": row["id"], "fence": fence, "site": request.site, "worker": request.worker, "digest": request.release,
+        "release_id": place.release_id, "track": place.track, "state": AttemptState.LEASED, "leased_at": transaction.now,
+        "deadline": deadline, "phase": Phase.PREPARING, "step": start, "start_step": start, "ordered": Order.CONTINUE,
+    }  # fmt: skip
+    return Granted(Taken(job, fence, deadline), place, change, attempt)
+
+
+def write(transaction: Transaction, granted: Sequence[Granted]) -> None:
+    """Write the leases of one transaction together."""
+    if granted:
+        transaction.change_each(jobs, "id", [each.job for each in granted])
+        transaction.add(attempts, *(each.attempt for each in granted))
 
 
 class _Written(NamedTuple):

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import and_, func, select, tuple_, update
 
-from lorafleet.console.domain.records import Holding
+from lorafleet.console.domain.records import AttemptCount, Holding
 from lorafleet.console.store.database import Database
 from lorafleet.console.store.rows import published
-from lorafleet.console.store.schema import checkpoints, jobs, versions
-from lorafleet.contracts.job_states import JobState
+from lorafleet.console.store.schema import attempts, checkpoints, jobs, versions
+from lorafleet.contracts.job_states import AttemptState, JobState
+from lorafleet.contracts.outcomes import OutcomeClass
 
 _UNFINISHED = (JobState.WAITING, JobState.RUNNING)
 
@@ -66,3 +67,35 @@ class SqlUpkeep:
         with self._database.read() as transaction:
             found = {JobState(row["state"]): row["count"] for row in transaction.all(statement)}
         return {state: found.get(state, 0) for state in JobState}
+
+    def attempt_counts(self) -> Sequence[AttemptCount]:
+        """All attempts, grouped."""
+        published_by = (
+            select(checkpoints.c.job, checkpoints.c.fence, func.count().label("count"))
+            .group_by(checkpoints.c.job, checkpoints.c.fence)
+            .subquery()
+        )
+        group = (attempts.c.site, attempts.c.digest, attempts.c.state, attempts.c.outcome)
+        statement = (
+            select(*group, func.count().label("attempts"), func.coalesce(func.sum(published_by.c.count), 0).label("checkpoints"))
+            .join_from(
+                attempts,
+                published_by,
+                and_(published_by.c.job == attempts.c.job, published_by.c.fence == attempts.c.fence),
+                isouter=True,
+            )
+            .group_by(*group)
+            .order_by(attempts.c.site, attempts.c.digest)
+        )
+        with self._database.read() as transaction:
+            return [
+                AttemptCount(
+                    row["site"],
+                    row["digest"],
+                    AttemptState(row["state"]),
+                    OutcomeClass(row["outcome"]) if row["outcome"] else None,
+                    row["attempts"],
+                    int(row["checkpoints"]),
+                )
+                for row in transaction.all(statement)
+            ]

@@ -11,17 +11,17 @@ from lorafleet.console.api import access as api
 from lorafleet.console.api.auth import Admin
 from lorafleet.console.api.parameters import After, TokenId
 from lorafleet.console.api.services import Here, Services
+from lorafleet.console.api.sessions import SESSION
 from lorafleet.console.domain.records import Principal, Role, TokenRecord
 from lorafleet.console.domain.refusals import Conflict
 from lorafleet.console.web.language import Language
 from lorafleet.console.web.preferences import done
-from lorafleet.console.web.rendering import Look, Looks, may, page
+from lorafleet.console.web.rendering import Look, Looks, may, page, who
 from lorafleet.contracts.console_api import NewToken
 
 router = APIRouter(include_in_schema=False)
 
 _PAGE = 50
-_SESSION = "browser session"
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def audit(looks: Looks, principal: Admin, here: Here, after: After = None, verif
     found = here.ledger.access.audit(principal.team, after, _PAGE)
     holds, broken = _verified(words, principal, here) if verify else ("", "")
     lines = tuple(
-        AuditLine(row.number, words.moment(row.at), row.at, row.actor, row.action, row.target, _values(row.values))
+        AuditLine(row.number, words.moment(row.at), row.at, who(row.actor), row.action, row.target, _values(row.values))
         for row in found.rows
     )
     return page("audit.html", looks, principal, {"rows": lines, "after": found.after, "holds": holds, "broken": broken})
@@ -103,7 +103,7 @@ def _verified(words: Language, principal: Principal, here: Services) -> tuple[st
 
 def _tokens(looks: Look, principal: Principal, here: Services, made: str | None) -> Response:
     words, now = looks.language, here.ledger.now()
-    rows = [row for row in here.ledger.access.tokens(principal.team) if row.name != _SESSION]
+    rows = [row for row in here.ledger.access.tokens(principal.team) if not row.name.startswith(SESSION)]
     rows.sort(key=lambda row: (_ended(row, now), -row.created_at.timestamp()))
     values = {
         "tokens": tuple(_line(words, row, now) for row in rows),

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from lorafleet.console.domain.records import DatasetRecord, VersionRecord
 from lorafleet.console.web.findings_view import finding_lines, verdict
 from lorafleet.console.web.language import Language
+from lorafleet.console.web.rendering import who
 from lorafleet.contracts import layout
 
 ON_A_PAGE = 48
@@ -101,7 +102,7 @@ def version_lines(
             size=count_text(words, kind, row.rows),
             created=words.ago(row.created_at, now),
             created_at=row.created_at,
-            created_by=row.created_by,
+            created_by=who(row.created_by),
             current=row.version == current,
             newest=index == 0,
         )

@@ -47,10 +47,11 @@ class Asked:
 
 @dataclass(frozen=True)
 class Field:
-    """One key of the training configuration as an input. ``kind``: text, lines, number, choice or mapping."""
+    """One key of the training configuration as an input. ``kind``: text, lines, number, choice or mapping; ``label`` may be empty."""
 
     key: str
     name: str
+    label: str
     kind: str
     value: str
     default: str
@@ -135,15 +136,20 @@ def groups(words: Language, form: Filled) -> tuple[Group, ...]:
 
 def essential(words: Language, form: Filled) -> tuple[Field, ...]:
     """The few keys that everybody sets."""
-    return tuple(field_of(words, key, form.training) for key in ESSENTIAL if not (form.goal is Goal.TEXT and key in _IMAGE_ONLY))
+    labels = (words.gettext("Base model"), words.gettext("Trigger word"), words.gettext("Epochs"), words.gettext("Sample prompts"))
+    return tuple(
+        field_of(words, key, form.training, label)
+        for key, label in zip(ESSENTIAL, labels, strict=True)
+        if not (form.goal is Goal.TEXT and key in _IMAGE_ONLY)
+    )
 
 
-def field_of(words: Language, key: str, values: Mapping[str, str]) -> Field:
+def field_of(words: Language, key: str, values: Mapping[str, str], label: str = "") -> Field:
     """A key as an input."""
     info = TrainingConfig.model_fields[key]
     default = "" if info.is_required() else text_of(info.get_default(call_default_factory=True))
     kind, choices = _kind(_SCHEMA[key])
-    return Field(key, PREFIX + key, kind, values.get(key, ""), default, choices, words.gettext(info.description or key))
+    return Field(key, PREFIX + key, label, kind, values.get(key, ""), default, choices, words.gettext(info.description or key))
 
 
 def value_of(key: str, text: str) -> Any:

@@ -11,11 +11,12 @@ from lorafleet.console.api import jobs as api
 from lorafleet.console.api.auth import Trainer, Viewer
 from lorafleet.console.api.parameters import After, JobId
 from lorafleet.console.api.services import Here, Services
-from lorafleet.console.domain.records import AttemptRecord, EventRecord, JobRecord, Principal
+from lorafleet.console.domain.records import AttemptRecord, EventRecord, JobRecord, Principal, Role
 from lorafleet.console.domain.refusals import Conflict
 from lorafleet.console.domain.requests import again
 from lorafleet.console.web import job_view as view
 from lorafleet.console.web import remedies, wording
+from lorafleet.console.web.curves import curve
 from lorafleet.console.web.preferences import done
 from lorafleet.console.web.rendering import Look, Looks, fragment, may, page
 from lorafleet.contracts import paths
@@ -51,7 +52,7 @@ def job_list(
         "state": state.value if state else "",
         "states": tuple((each.value, wording.job_state(looks.language, each)) for each in JobState),
         "dataset": dataset or "",
-        "may_train": may(principal, view.needed_role()),
+        "may_train": may(principal, Role.TRAINER),
     }
     return page("jobs.html", looks, principal, values)
 
@@ -68,7 +69,7 @@ def queue(looks: Looks, principal: Viewer, here: Here, after: After = None) -> R
     running = here.ledger.jobs.page(principal.team, (JobState.RUNNING,), None, _PAGE)
     values = {
         "waiting": ordered,
-        "running": tuple(view.line(looks.language, row, now) for row in running.rows),
+        "running": tuple(view.line(looks.language, row, now, _newest(here, row)) for row in running.rows),
         "after": found.after,
         "workers": len(here.ledger.dispatcher.workers()),
     }
@@ -81,26 +82,28 @@ def job_page(job: JobId, looks: Looks, principal: Viewer, here: Here, log: LogFe
     record = here.ledger.jobs.get(principal.team, job)
     attempts = here.ledger.jobs.attempts(principal.team, job)
     events = _events(here, principal, job)
-    now = here.ledger.now()
     words = looks.language
-    found = view.curve_of(events, attempts)
     values = {
         **_status_values(looks, principal, here, record, attempts),
         **_log_values(here, principal, job, log),
+        **_parts_values(looks, principal, here, record, attempts, events),
+        "alone": False,
         "after": events[-1].number if events else 0,
         "stream": f"{paths.API}/jobs/{job}/events",
-        "bands": found.bands,
-        "repeated": found.repeated,
-        "curve_rows": view.curve_rows(words, found),
-        "samples": view.sample_grid(words, job, events),
-        "attempts": view.attempt_lines(words, attempts, now),
-        "checkpoints": view.checkpoint_lines(words, here.ledger.jobs.checkpoints(principal.team, job), now),
         "downloads": view.downloads(words, record),
         "configuration": view.configuration(record),
         "provenance": view.provenance(words, record, attempts),
-        "may_train": may(principal, view.needed_role()),
     }
     return page("job.html", looks, principal, values)
+
+
+@router.get("/jobs/{job}/parts")
+def job_parts(job: JobId, looks: Looks, principal: Viewer, here: Here) -> Response:
+    """Its samples, attempts and checkpoints anew, and with them the words that go with the chart."""
+    record = here.ledger.jobs.get(principal.team, job)
+    attempts = here.ledger.jobs.attempts(principal.team, job)
+    values = _parts_values(looks, principal, here, record, attempts, _events(here, principal, job))
+    return fragment("job_parts.html", looks, {**values, "alone": True})
 
 
 @router.get("/jobs/{job}/status")
@@ -121,7 +124,7 @@ def job_log(job: JobId, looks: Looks, principal: Viewer, here: Here) -> Response
 def job_curve(job: JobId, principal: Viewer, here: Here) -> Response:
     """Its curves, for the chart."""
     attempts = here.ledger.jobs.attempts(principal.team, job)
-    return JSONResponse(view.curve_of(_events(here, principal, job), attempts).as_data())
+    return JSONResponse(curve(_events(here, principal, job), attempts).as_data())
 
 
 @router.post("/jobs/{job}/cancel")
@@ -176,9 +179,37 @@ def _status_values(
     looks: Look, principal: Principal, here: Services, record: JobRecord, attempts: Sequence[AttemptRecord]
 ) -> dict[str, object]:
     position = here.ledger.jobs.position(record.team, record.id) if record.state is JobState.WAITING else None
-    fits = may(principal, view.needed_role())
+    fits = may(principal, Role.TRAINER)
     found = view.status(looks.language, record, attempts, position, here.ledger.now(), fits)
     return {"job": record.id, "status": found, "key": secrets.token_urlsafe(9)}
+
+
+def _parts_values(
+    looks: Look,
+    principal: Principal,
+    here: Services,
+    record: JobRecord,
+    attempts: Sequence[AttemptRecord],
+    events: Sequence[EventRecord],
+) -> dict[str, object]:
+    words, now = looks.language, here.ledger.now()
+    found = curve(events, attempts)
+    return {
+        "job": record.id,
+        "bands": found.bands,
+        "repeated": found.repeated,
+        "curve_rows": view.curve_rows(words, found),
+        "samples": view.sample_grid(words, record.id, events),
+        "attempts": view.attempt_lines(words, attempts, now),
+        "checkpoints": view.checkpoint_lines(words, here.ledger.jobs.checkpoints(principal.team, record.id), now),
+        "can_continue": record.ended_at is not None and may(principal, Role.TRAINER),
+        "key": secrets.token_urlsafe(9),
+    }
+
+
+def _newest(here: Services, record: JobRecord) -> AttemptRecord | None:
+    attempts = here.ledger.jobs.attempts(record.team, record.id)
+    return attempts[-1] if attempts else None
 
 
 def _log_values(here: Services, principal: Principal, job: str, fence: int | None = None) -> dict[str, object]:

@@ -8,13 +8,14 @@ from typing import Any
 from urllib.parse import quote
 
 from lorafleet.console.api.views import output_prefix
-from lorafleet.console.domain.records import AttemptRecord, CheckpointRecord, EventKind, EventRecord, JobRecord, Role
+from lorafleet.console.domain.records import AttemptRecord, CheckpointRecord, EventKind, EventRecord, JobRecord
 from lorafleet.console.domain.requests import settable
 from lorafleet.console.web import remedies, wording
 from lorafleet.console.web.config_text import as_yaml
-from lorafleet.console.web.curves import Curve, colours, curve
+from lorafleet.console.web.curves import Curve, colours
 from lorafleet.console.web.language import Language
 from lorafleet.console.web.remedies import Remedy
+from lorafleet.console.web.rendering import who
 from lorafleet.contracts import paths
 from lorafleet.contracts.image import digest12
 from lorafleet.contracts.job_states import JobState
@@ -107,7 +108,6 @@ class CheckpointLine:
     published: str
     published_at: datetime
     digest: str
-    usable: bool
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def line(words: Language, job: JobRecord, now: datetime, newest: AttemptRecord |
         loss="" if job.loss is None else words.significant(job.loss),
         submitted=words.ago(job.submitted_at, now),
         submitted_at=job.submitted_at,
-        submitted_by=job.submitted_by,
+        submitted_by=who(job.submitted_by),
         sentence=wording.sentence(words, job, newest, now),
         is_probe=job.kind is JobKind.PROBE,
     )
@@ -233,7 +233,6 @@ def checkpoint_lines(words: Language, checkpoints: Sequence[CheckpointRecord], n
             published=words.ago(row.published_at, now),
             published_at=row.published_at,
             digest=digest12(row.release),
-            usable=True,
         )
         for row in sorted(checkpoints, key=lambda row: (row.step, row.fence), reverse=True)
     )
@@ -259,11 +258,6 @@ def downloads(words: Language, job: JobRecord) -> tuple[Download, ...]:
         name = item.key.removeprefix(output_prefix(item.key))
         files.append(Download(name, f"{paths.API}/jobs/{job.id}/outputs/{quote(name)}", words.size(item.size), item.sha256))
     return tuple(sorted(files, key=lambda file: (not file.name.endswith(".safetensors"), file.name)))
-
-
-def curve_of(events: Sequence[EventRecord], attempts: Sequence[AttemptRecord]) -> Curve:
-    """The job's curves."""
-    return curve(events, attempts)
 
 
 def curve_rows(words: Language, found: Curve) -> tuple[CurveRow, ...]:
@@ -294,7 +288,7 @@ def provenance(words: Language, job: JobRecord, attempts: Sequence[AttemptRecord
         (words.gettext("Base model"), str(job.training.get("base_model", ""))),
         (words.gettext("Trainer release"), releases),
         (words.gettext("Sites"), sites),
-        (words.gettext("Submitted by"), job.submitted_by),
+        (words.gettext("Submitted by"), who(job.submitted_by)),
         (words.gettext("Submitted"), words.moment(job.submitted_at)),
     ]
     if job.ended_at is not None:
@@ -305,11 +299,6 @@ def provenance(words: Language, job: JobRecord, attempts: Sequence[AttemptRecord
         )  # fmt: skip
         pairs.append((words.gettext("Goes on from"), text))
     return tuple((what, which) for what, which in pairs if which)
-
-
-def needed_role() -> Role:
-    """Who may steer a job."""
-    return Role.TRAINER
 
 
 def _actions(job: JobRecord, newest: AttemptRecord | None) -> tuple[str, ...]:
@@ -338,12 +327,18 @@ def _attempt(words: Language, row: AttemptRecord, colour: int, now: datetime) ->
         leased_at=row.leased_at,
         leased=words.ago(row.leased_at, now),
         lasted=words.span(((row.ended_at or now) - row.leased_at).total_seconds()),
-        steps=words.gettext("steps %(first)s to %(last)s", first=words.number(row.start_step), last=words.number(row.step)),
+        steps=_steps(words, row),
         started_in=started,
         why=wording.outcome(words, row.outcome),
         exit_code=row.exit_code,
         problems=row.problems,
     )
+
+
+def _steps(words: Language, row: AttemptRecord) -> str:
+    if row.step <= row.start_step:
+        return words.gettext("no step")
+    return words.gettext("steps %(first)s to %(last)s", first=words.number(row.start_step), last=words.number(row.step))
 
 
 def _sample(words: Language, job: str, event: EventRecord) -> Sample:

@@ -41,6 +41,10 @@ class Language:
         """A message by number; ``%(count)s`` is the number itself, written in the language's way."""
         return self._filled(self.translations.ngettext(one, many, count), {"count": self.number(count), **values})
 
+    def sentences(self, *texts: str) -> str:
+        """Sentences after each other; empty ones are left out."""
+        return ("" if self.code == CHINESE else " ").join(text for text in texts if text)
+
     def number(self, value: float, digits: int = 0) -> str:
         """``12,345`` with so many digits after the point."""
         return numbers.format_decimal(value, format=f"#,##0.{'0' * digits}" if digits else "#,##0", locale=self._locale)

@@ -187,7 +187,7 @@ def _sentence(words: Language, wanted: Asked, found: Estimate | None, rows: int 
         gpu=best.gpu,
         memory=words.number(found.memory_gib, 1),
     )
-    return f"{text} {cost}"
+    return words.sentences(text, cost)
 
 
 def _queue(words: Language, principal: Principal, here: Services) -> str:

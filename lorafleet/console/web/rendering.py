@@ -12,9 +12,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from lorafleet.console.api.auth import allowed
+from lorafleet.console.api.sessions import SESSION
 from lorafleet.console.domain.records import Principal, Role
 from lorafleet.console.domain.refusals import Forbidden
 from lorafleet.console.web import language as languages
+from lorafleet.console.web.config_text import as_value
 from lorafleet.console.web.language import Language
 
 HERE = Path(__file__).parent
@@ -95,6 +97,7 @@ def page(
         "look": looks,
         "words": words,
         "principal": principal,
+        "who": "" if principal is None else who(principal.subject),
         "navigation": navigation(words, principal),
         "languages": languages.NAMES,
         "themes": ((theme, label) for theme, label in zip(THEMES, _theme_labels(words), strict=True)),
@@ -127,6 +130,7 @@ def environment(code: str) -> Environment:
     made.install_gettext_translations(words.translations, newstyle=True)  # type: ignore[attr-defined]
     made.globals["static"] = static_url
     made.globals["words"] = words
+    made.globals["as_value"] = as_value
     return made
 
 
@@ -144,6 +148,11 @@ def may(principal: Principal, role: Role) -> bool:
     except Forbidden:
         return False
     return True
+
+
+def who(subject: str) -> str:
+    """A subject as people call it: the name of their token."""
+    return subject.removeprefix("token:").removeprefix(SESSION).strip() or subject
 
 
 def navigation(words: Language, principal: Principal | None) -> tuple[NavItem, ...]:

@@ -114,7 +114,7 @@ def sentence(words: Language, job: JobRecord, newest: AttemptRecord | None, now:
         what = job.problems[0].what if job.problems else words.gettext("it has used up its attempts")
         return words.gettext("Failed: %(what)s", what=what)
     kept = "" if job.published_step is None else kept_step(words, job.published_step)
-    return words.gettext("Stopped.") + (f" {kept}" if kept else "")
+    return words.sentences(words.gettext("Stopped."), kept)
 
 
 def kept_step(words: Language, step: int) -> str:
@@ -129,7 +129,7 @@ def _running(words: Language, job: JobRecord, newest: AttemptRecord | None, now:
         text = words.gettext(
             "Nothing was heard from %(site)s for %(since)s. If that goes on, another site takes over.", site=site, since=since
         )
-        return text if job.published_step is None else f"{text} {kept_step(words, job.published_step)}"
+        return text if job.published_step is None else words.sentences(text, kept_step(words, job.published_step))
     if job.cancel_requested:
         return words.gettext("It is being stopped in %(site)s.", site=site)
     doing = newest.phase if newest else Phase.PREPARING
@@ -143,7 +143,7 @@ def _running(words: Language, job: JobRecord, newest: AttemptRecord | None, now:
     text = words.gettext("Training in %(site)s, step %(step)s of %(steps)s.", site=site, step=step, steps=steps)
     if job.seconds_left is None:
         return text
-    return text + " " + words.gettext("About %(time)s left.", time=words.span(job.seconds_left))
+    return words.sentences(text, words.gettext("About %(time)s left.", time=words.span(job.seconds_left)))
 
 
 def waiting(words: Language, reason: str) -> str:

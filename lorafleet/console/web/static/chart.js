@@ -83,13 +83,19 @@ async function load() {
   const answer = await fetch(place.dataset.curve, { headers: { Accept: "application/json" } });
   if (!answer.ok) return;
   data = await answer.json();
-  tools.hidden = false;
+  const none = !data.steps.length;
+  tools.hidden = place.hidden = none;
+  document.getElementById("chart-empty").hidden = !none;
+  if (none) return;
   if (chart) chart.setData(columns());
   else draw();
 }
 
 function add(event) {
-  if (!data) return;
+  if (!chart) {
+    load();
+    return;
+  }
   const { step, metrics } = event.detail.values;
   const index = data.steps.length - 1;
   const loss = metrics?.loss ?? null;

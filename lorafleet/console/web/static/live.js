@@ -4,7 +4,7 @@ const status = document.getElementById("status");
 const stale = document.getElementById("stale");
 const NEWS_EVERY_MS = 1000;
 const AGAIN_AFTER_MS = 3000;
-const CHANGES = ["submitted", "leased", "started", "checkpoint", "ended", "lost", "revoked", "order", "finished"];
+const CHANGES = ["submitted", "leased", "started", "sample", "checkpoint", "ended", "lost", "revoked", "order", "finished"];
 
 let last = Number(status.dataset.after);
 
@@ -35,6 +35,7 @@ function gathered(name) {
 
 const news = gathered("job:news");
 const log = gathered("job:log");
+const changed = gathered("job:changed");
 
 function listen() {
   const source = new EventSource(`${status.dataset.stream}?after=${last}`);
@@ -48,10 +49,6 @@ function listen() {
     say("job:progress", JSON.parse(event.data));
     news();
   });
-  source.addEventListener("sample", (event) => {
-    heard(event);
-    news();
-  });
   source.addEventListener("log", (event) => {
     heard(event);
     log();
@@ -59,13 +56,13 @@ function listen() {
   for (const kind of CHANGES) {
     source.addEventListener(kind, (event) => {
       heard(event);
-      say("job:changed", JSON.parse(event.data));
+      changed();
     });
   }
   source.addEventListener("end", () => {
     source.close();
-    say("job:changed");
-    say("job:log");
+    changed();
+    log();
     // Files, checkpoints and attempts are whole now.
     setTimeout(() => window.location.reload(), 1200);
   });

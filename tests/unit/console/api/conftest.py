@@ -6,7 +6,6 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
-import httpx
 import pytest
 
 from lorafleet.console.app import create_app
@@ -14,15 +13,17 @@ from lorafleet.console.embedded import SiteOption, embedded_settings, furnish, o
 from lorafleet.console.server import ConsoleServer, listen
 from lorafleet.console.settings import Settings
 from lorafleet.console.store.ledger import open_ledger
-from tests.unit.console.api.running_console import RELEASE, HttpWorker, RunningConsole, StartConsole, new_dataset
+from tests.unit.console.api.running_console import RELEASE, HttpWorker, RunningConsole, StartConsole, new_dataset, quick_client
 
 
 @pytest.fixture(scope="module")
 def start_console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartConsole]:
     stops: list[Callable[[], None]] = []
 
-    def start(sites: tuple[str, ...] = ("local",), site_facts: Any = None, **changes: Any) -> RunningConsole:
-        directory = tmp_path_factory.mktemp("console")
+    def start(
+        sites: tuple[str, ...] = ("local",), site_facts: Any = None, beside: RunningConsole | None = None, **changes: Any
+    ) -> RunningConsole:
+        directory = tmp_path_factory.mktemp("console") if beside is None else beside.directory
         listening = listen("127.0.0.1", 0)
         listener = listening.__enter__()
         settings: Settings = replace(
@@ -41,7 +42,7 @@ def start_console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartCon
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         assert ready.wait(10)
-        console = RunningConsole(settings.public_url, app.state.services, directory, httpx.Client())
+        console = RunningConsole(settings.public_url, app.state.services, directory, quick_client())
         console.admin = console.client()
 
         def stop() -> None:

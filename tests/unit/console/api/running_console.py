@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 from PIL import Image
@@ -19,6 +19,11 @@ from lorafleet.contracts import layout, paths
 
 RELEASE = f"sha256:{'a' * 64}"
 API = paths.API
+
+
+def quick_client(**options: Any) -> httpx.Client:
+    """A client for loopback, which does not read the certificates of the whole world first."""
+    return httpx.Client(verify=False, **options)
 
 
 @dataclass
@@ -37,12 +42,12 @@ class RunningConsole:
 
     def client(self, role: Role = Role.ADMIN, team: str = "default", **options: Any) -> httpx.Client:
         _, text = self.ledger.access.create_token(team, f"{role} of {team}", role, "test")
-        client = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {text}"}, **options)
+        client = quick_client(base_url=self.url, headers={"Authorization": f"Bearer {text}"}, **options)
         self.others.append(client)
         return client
 
     def anonymous(self, **options: Any) -> httpx.Client:
-        client = httpx.Client(base_url=self.url, **options)
+        client = quick_client(base_url=self.url, **options)
         self.others.append(client)
         return client
 
@@ -72,6 +77,15 @@ def new_dataset(client: httpx.Client, name: str = "") -> tuple[str, str]:
     return made.json()["id"], uploaded.json()["version"]
 
 
+def new_text_set(client: httpx.Client) -> str:
+    """A data set of two texts, which needs no decoder's process."""
+    made = client.post(f"{API}/datasets", json={"name": f"texts {time.monotonic_ns()}", "kind": "texts"})
+    files = [("files", ("a.jsonl", b'{"text": "neon"}\n{"text": "rain"}\n'))]
+    uploaded = client.post(f"{API}/datasets/{made.json()['id']}/uploads", files=files)
+    assert uploaded.status_code == 201, uploaded.text
+    return str(made.json()["id"])
+
+
 def new_job(client: httpx.Client, dataset: str, **more: Any) -> dict[str, Any]:
     body = {"name": "neon", "dataset": dataset, "training": {"base_model": "tiny-sd", "max_steps": 10}, **more}
     answer = client.post(f"{API}/jobs", json=body)
@@ -79,18 +93,26 @@ def new_job(client: httpx.Client, dataset: str, **more: Any) -> dict[str, Any]:
     return dict(answer.json())
 
 
+class Serving(Protocol):
+    """A console, in this process or another."""
+
+    url: str
+    directory: Path
+
+
 @dataclass
 class HttpWorker:
     """A worker's side of the protocol, by plain HTTP."""
 
-    console: RunningConsole
+    console: Serving
     site: str = "local"
     name: str = "worker-1"
     release: str = RELEASE
     job: str = ""
     fence: int = 0
     lease: dict[str, Any] = field(default_factory=dict)
-    http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=20))
+    output: dict[str, Any] = field(default_factory=dict)
+    http: httpx.Client = field(default_factory=lambda: quick_client(timeout=20))
 
     def enrol(self) -> "HttpWorker":
         credential = (self.console.directory / "enrolment" / self.site).read_text().strip()
@@ -139,8 +161,8 @@ class HttpWorker:
         )
 
     def succeed(self, data: bytes = b"finished") -> httpx.Response:
-        item = self.write(layout.output_object(self.job, self.fence, "neon.safetensors"), data)
-        return self.say(paths.OUTCOME, outcome="succeeded", exit_code=0, step=10, outputs=[item])
+        self.output = self.write(layout.output_object(self.job, self.fence, "neon.safetensors"), data)
+        return self.say(paths.OUTCOME, outcome="succeeded", exit_code=0, step=10, outputs=[self.output])
 
 
 def soon(what: Callable[[], bool], seconds: float = 10.0) -> None:

@@ -166,12 +166,24 @@ def test_logging_out_ends_the_token(console: RunningConsole, session: httpx.Clie
     problem(console.anonymous().get(f"{API}/me", headers={"Authorization": f"Bearer {text}"}), 401)
 
 
-def test_a_token_opens_a_session(console: RunningConsole) -> None:
-    _, text = console.ledger.access.create_token("default", "viewer", Role.VIEWER, "test")
+def test_a_token_opens_a_session_that_ends_with_it(console: RunningConsole) -> None:
+    record, text = console.ledger.access.create_token("default", "viewer", Role.VIEWER, "test")
     browser = console.anonymous(headers={"Origin": console.url})
     assert browser.post("/login", data={"token": text}).status_code == 303
     assert browser.get(f"{API}/me").json()["role"] == "viewer"
+    console.admin.delete(f"{API}/tokens/{record.id}")
+    problem(browser.get(f"{API}/me"), 401)
+    assert browser.post("/logout").status_code == 303
     problem(console.anonymous().post("/login", data={"token": "lf_wrong"}), 401)
+
+
+def test_logging_out_leaves_a_token_of_one_s_own_good(console: RunningConsole) -> None:
+    _, text = console.ledger.access.create_token("default", "mine", Role.VIEWER, "test")
+    browser = console.anonymous(headers={"Origin": console.url})
+    browser.post("/login", data={"token": text})
+    assert browser.post("/logout").status_code == 303
+    problem(browser.get(f"{API}/me"), 401)
+    assert console.anonymous().get(f"{API}/me", headers={"Authorization": f"Bearer {text}"}).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -273,3 +285,36 @@ def test_the_enrolment_of_a_site_is_renewed(console: RunningConsole) -> None:
     assert console.anonymous().post(paths.ENROL, json=body).status_code == 200
     assert made.json()["credential"] not in console.admin.get(f"{API}/audit").text
     problem(console.admin.post(f"{API}/sites/nowhere/enrolment"), 404)
+
+
+def test_invented_tokens_do_not_get_round_the_limit(start_console: StartConsole) -> None:
+    console = start_console(request_burst=5, requests_per_second=0.01)
+    anyone = console.anonymous()
+    codes = [anyone.get(f"{API}/me", headers={"Authorization": f"Bearer invented-{number}"}).status_code for number in range(120)]
+    assert set(codes) == {401, 429}
+    assert codes.count(401) <= 16 * 5
+
+
+def test_what_was_done_is_in_the_audit_log_and_its_chain_holds(start_console: StartConsole) -> None:
+    console = start_console()
+    dataset, _ = new_dataset(console.admin)
+    job = new_job(console.admin, dataset)["id"]
+    console.admin.post(f"{API}/jobs/{job}/cancel")
+    rows: list[dict[str, Any]] = []
+    after = None
+    while True:
+        page = console.admin.get(f"{API}/audit", params={"limit": 2, **({"after": after} if after else {})}).json()
+        rows += page["rows"]
+        after = page["after"]
+        if after is None:
+            break
+    actions = [row["action"] for row in rows]
+    assert actions[:3] == ["job.cancel", "job.submit", "dataset.version"]
+    assert [row["number"] for row in rows] == list(range(len(rows), 0, -1))
+    assert console.admin.get(f"{API}/audit/verify").json() == {"rows": len(rows)}
+
+
+def test_probes_tell_of_the_database(console: RunningConsole) -> None:
+    anyone = console.anonymous(headers={"Host": "10.0.0.7"})
+    assert anyone.get("/healthz").status_code == 200
+    assert anyone.get("/readyz").status_code == 200

@@ -207,3 +207,32 @@ def test_a_person_s_orders_come_with_the_heartbeat(console: RunningConsole, leas
     assert leased.say(paths.OUTCOME, outcome="cancelled", exit_code=130, step=3).status_code == 204
     assert console.admin.get(jobs).json()["state"] == "cancelled"
     problem(console.admin.post(f"{jobs}/save"), 409)
+
+
+def test_a_paused_site_gets_no_jobs_until_it_goes_on(start_console: StartConsole, worker: MakeWorker) -> None:
+    console = start_console()
+    new_job(console.admin, new_dataset(console.admin)[0])
+    site = f"{API}/sites/local"
+    assert console.admin.patch(site, json={"paused": True}).json()["paused"] is True
+    one = worker(console=console).enrol()
+    assert one.ask_lease(0).status_code == 204
+    (row,) = console.admin.get(f"{API}/workers").json()
+    assert (row["worker"], row["job"]) == (one.name, None)
+    answers: list[httpx.Response] = []
+    waiting = threading.Thread(target=lambda: answers.append(one.ask_lease(20)))
+    waiting.start()
+    console.admin.patch(site, json={"paused": False})
+    waiting.join(20)
+    assert answers[0].status_code == 200
+    (row,) = console.admin.get(f"{API}/workers").json()
+    assert row["job"] == one.job
+    assert [site["workers"] for site in console.admin.get(f"{API}/sites").json()] == [1]
+    wanted = console.admin.get(f"{API}/desired-workers").json()
+    assert [(each["site"], each["release"]) for each in wanted] == [("local", one.release)]
+
+
+def test_a_credential_in_the_log_is_not_kept(console: RunningConsole, leased: HttpWorker) -> None:
+    assert leased.say(paths.LOG, first=0, lines=["good", "key AKIAABCDEFGHIJKLMNOP"]).status_code == 204
+    lines = console.admin.get(f"{API}/jobs/{leased.job}/log").json()["lines"]
+    assert lines[0] == "good"
+    assert "AKIA" not in lines[1]

@@ -1,0 +1,84 @@
+"""The loops against a real console: leases that run out, copies that a store took with it, numbers for Prometheus."""
+
+import shutil
+from collections.abc import Callable
+from datetime import timedelta
+
+from lorafleet.console.loops import repair
+from tests.unit.console.api.running_console import API, HttpWorker, StartConsole, new_dataset, new_job, soon
+
+MakeWorker = Callable[..., HttpWorker]
+
+
+def test_a_worker_that_falls_silent_is_unknown_and_then_lost(start_console: StartConsole, worker: MakeWorker) -> None:
+    console = start_console(lease_lifetime=timedelta(seconds=1), grace=timedelta(seconds=2))
+    job = new_job(console.admin, new_dataset(console.admin)[0])["id"]
+    one = worker(console=console).leased()
+    one.heartbeat()
+    soon(lambda: console.admin.get(f"{API}/jobs/{job}").json()["unknown_since"] is not None)
+    # Not known is not dead: whoever comes back within the grace goes on.
+    assert console.admin.get(f"{API}/jobs/{job}").json()["state"] == "running"
+    assert one.heartbeat(1).status_code == 200
+    assert console.admin.get(f"{API}/jobs/{job}").json()["unknown_since"] is None
+    soon(lambda: console.admin.get(f"{API}/jobs/{job}").json()["state"] == "waiting", 20)
+    assert one.heartbeat(2).status_code == 409
+    second = worker(console=console, name="two").leased()
+    assert (second.job, second.fence) == (job, 2)
+
+
+def test_a_store_that_has_gone_is_replaced_by_another(start_console: StartConsole, worker: MakeWorker) -> None:
+    console = start_console(sites=("a", "b", "c"))
+    stores = console.services.stores
+    job = new_job(console.admin, new_dataset(console.admin)[0])["id"]
+    one = worker(console=console, site="a").leased()
+    one.heartbeat()
+    assert one.publish(5, b"at five").status_code == 204
+    (row,) = console.admin.get(f"{API}/jobs/{job}/checkpoints").json()
+    assert sorted(row["stores"]) == ["a", "b"]
+    repair(console.ledger, stores)
+    assert console.admin.get(f"{API}/jobs/{job}/checkpoints").json() == [row]
+    shutil.rmtree(console.directory / "stores" / "a")
+    soon(lambda: "a" not in stores.reachable())
+    repair(console.ledger, stores)
+    repair(console.ledger, stores)
+    (now,) = console.admin.get(f"{API}/jobs/{job}/checkpoints").json()
+    assert sorted(now["stores"]) == ["a", "b", "c"]
+    (item,) = now["objects"]
+    assert (console.directory / "stores" / "c" / item["key"]).read_bytes() == b"at five"
+    view = console.admin.get(f"{API}/jobs/{job}").json()
+    version = console.admin.get(f"{API}/datasets/{view['dataset']}/versions/{view['version']}").json()
+    assert "c" in version["stores"]
+    shutil.rmtree(console.directory / "stores" / "b")
+    soon(lambda: stores.reachable() == ("c",))
+    second = worker(console=console, site="c", name="w-c")
+    one.say("/api/v1/worker/outcome", outcome="infrastructure", exit_code=74, step=5)
+    second.leased()
+    assert second.lease["job"]["resume"]["step"] == 5
+    assert {grant["store"] for grant in second.lease["grants"]} == {"c"}
+
+
+def test_metrics_tell_of_jobs_and_attempts(start_console: StartConsole, worker: MakeWorker) -> None:
+    console = start_console()
+    dataset, _ = new_dataset(console.admin)
+    new_job(console.admin, dataset)
+    new_job(console.admin, dataset)
+    one = worker(console=console).leased()
+    one.heartbeat()
+    one.publish(1)
+    one.publish(2)
+    two = worker(console=console, name="two").leased()
+    two.say("/api/v1/worker/outcome", outcome="user", exit_code=65, step=0)
+    new_job(console.admin, dataset)
+    text = console.anonymous().get("/metrics").text
+    assert 'lorafleet_jobs{state="waiting"} 1\n' in text
+    assert 'lorafleet_jobs{state="running"} 1\n' in text
+    assert 'lorafleet_jobs{state="failed"} 1\n' in text
+    labels = f'site="local",release="{one.release}"'
+    assert f"lorafleet_leases_total{{{labels}}} 2\n" in text
+    assert f"lorafleet_checkpoints_published_total{{{labels}}} 2\n" in text
+    assert f'lorafleet_attempts_ended_total{{{labels},outcome="user"}} 1\n' in text
+    assert f"lorafleet_workers{{{labels}}} 2\n" in text
+    assert "# TYPE desired_workers gauge\n" in text
+    from prometheus_client.parser import text_string_to_metric_families
+
+    assert {family.name for family in text_string_to_metric_families(text)} >= {"lorafleet_jobs", "lorafleet_workers"}
