@@ -28,6 +28,7 @@ from lorafleet.contracts.console_api import (
     NewDataset,
     NewJob,
     PageOf,
+    ProbeJob,
     VersionView,
     Who,
 )
@@ -150,6 +151,10 @@ class Client:
     def continue_job(self, job: str, changes: Continuation, key: str | None = None) -> JobView:
         """Submit a new job that goes on from one of its checkpoints."""
         return self._parsed(self._send("POST", f"/jobs/{job}/continue", changes, key=key or uuid.uuid4().hex), JobView)
+
+    def use_as_probe(self, job: str) -> None:
+        """Have candidate releases repeat a job that ended well, where people's jobs are too few to judge them by."""
+        self._send("PUT", "/probe", ProbeJob(job=job), again=True)
 
     def events(self, job: str, after: int = 0) -> list[EventView]:
         """What happened after an event's number."""

@@ -103,6 +103,14 @@ def cancel(job: JobName, console: ConsoleUrl = None, token_file: TokenFile = Non
 
 
 @job_app.command()
+def probe(job: JobName, console: ConsoleUrl = None, token_file: TokenFile = None) -> None:
+    """Have candidate releases repeat this job where people's jobs are too few to judge them by."""
+    with _client(console, token_file) as client:
+        client.use_as_probe(job)
+    typer.echo(f"candidate releases repeat {job} until they have enough samples")
+
+
+@job_app.command()
 def logs(
     job: JobName,
     last: Annotated[int, typer.Option(min=1, max=10_000, help="How many lines.")] = 200,

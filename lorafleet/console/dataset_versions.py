@@ -15,9 +15,8 @@ from lorafleet.console.objects.stores import Stores
 from lorafleet.console.ports import Ledger
 from lorafleet.console.uploads.intake import Intake
 from lorafleet.console.uploads.limits import Limits
+from lorafleet.console.uploads.publication import plan_publication
 from lorafleet.console.uploads.versions import CONTENTS, CONTENTS_BYTES, METADATA, PreparedVersion, edit_version
-from lorafleet.contracts import layout
-from lorafleet.contracts.jobs import PublishedObject
 from lorafleet.contracts.problems import StorageError
 from lorafleet.datasets.tables import read_table
 
@@ -55,8 +54,10 @@ class DatasetVersions:
         finally:
             self.drop(principal, dataset, upload)
 
-    def store(self, principal: Principal, dataset: str, prepared: PreparedVersion) -> VersionRecord:
-        """Store a version and make it known.
+    def store(
+        self, principal: Principal, dataset: str, prepared: PreparedVersion, previous: VersionRecord | None = None
+    ) -> VersionRecord:
+        """Store a version and make it known. What did not change since ``previous`` stays where it is.
 
         Raises:
             NotFound: there is no such data set.
@@ -67,23 +68,16 @@ class DatasetVersions:
         if found.kind != prepared.kind:
             raise Unprocessable(f"the data set holds {found.kind}, and this upload {prepared.kind}", hint="make another data set")
         version = _version_id(prepared)
-        with tempfile.TemporaryDirectory(dir=self._made(dataset), prefix=".copies-") as scratch:
-            files = []
-            for number, file in enumerate(prepared.files):
-                key = layout.dataset_object(dataset, version, file.name)
-                item = PublishedObject(key=key, size=file.size, sha256=file.sha256)
-                path = file.path
-                if path is None:
-                    path = Path(scratch) / str(number)
-                    self._copy(layout.dataset_object(dataset, found.version or version, file.name), path)
-                files.append((item, path))
-            stores = self._stores.write(files)
+        plan = plan_publication(dataset, version, prepared, previous.files if previous else ())
+        stores = self._stores.write(plan.to_write)
+        if previous is not None and len(plan.to_write) < len(plan.objects):
+            stores = tuple(name for name in stores if name in previous.stores) or previous.stores
         reach(Failpoint.DATASET_STORED)
         record = self._ledger.datasets.add_version(
             principal.team,
             dataset,
             version,
-            [item for item, _ in files],
+            plan.objects,
             prepared.rows,
             prepared.report,
             stores,
@@ -98,21 +92,21 @@ class DatasetVersions:
         Raises:
             Unprocessable: the version has none.
         """
-        key = layout.dataset_object(record.dataset, record.version, METADATA)
-        if key not in {item.key for item in record.files}:
+        item = record.by_name.get(METADATA)
+        if item is None:
             raise Unprocessable("captions are edited in versions of images", where=record.version)
         with tempfile.TemporaryDirectory(dir=self._made(record.dataset), prefix=".captions-") as scratch:
             path = Path(scratch) / METADATA
-            self._copy(key, path)
+            self._copy(item.key, path)
             return {row.values["file_name"]: row.values.get("text", "") for row in read_table(path).rows}
 
     def with_captions(self, principal: Principal, record: VersionRecord, changes: Mapping[str, str]) -> VersionRecord:
         """A new version in which some captions are others. Raises as :meth:`store`."""
-        key = layout.dataset_object(record.dataset, record.version, CONTENTS)
         captions = {**self.captions(record), **changes}
+        key = record.by_name[CONTENTS].key
         contents = self._stores.find(key).read_bytes(key, CONTENTS_BYTES)
         with tempfile.TemporaryDirectory(dir=self._made(record.dataset), prefix=".edit-") as scratch:
-            return self.store(principal, record.dataset, edit_version(contents, captions, Path(scratch)))
+            return self.store(principal, record.dataset, edit_version(contents, captions, Path(scratch)), record)
 
     def _intake(self, place: Path) -> Intake:
         try:

@@ -201,6 +201,12 @@ class Continuation(_Part):
     training: dict[str, Any] = Field(default_factory=dict, max_length=200)
 
 
+class ProbeJob(_Part):
+    """The job that candidates repeat where people's jobs are few."""
+
+    job: Id
+
+
 class JobRow(_Answer):
     """A job in a list."""
 

@@ -51,6 +51,18 @@ def parse_dataset_object(key: str) -> DatasetObject | None:
     return DatasetObject(found["dataset"], found["version"], found["name"])
 
 
+def file_name(key: str) -> str:
+    """A file's name inside its data set, from its key.
+
+    Raises:
+        ConfigError: this is no data set file's key.
+    """
+    found = parse_dataset_object(key)
+    if found is None:
+        raise ConfigError(f"the key {key[:80]!r} is no data set file's")
+    return found.name
+
+
 def job_prefix(job: str) -> str:
     """``jobs/<id>/``."""
     return f"jobs/{_id(job, 'job')}/"

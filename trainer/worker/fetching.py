@@ -49,11 +49,13 @@ class Fetcher:
             Fenced, TokenRefused, MessageRefused: by the console.
             Abandoned: told to stop.
         """
-        prefix = layout.dataset_prefix(self._job.dataset.dataset, self._job.dataset.version)
+        dataset = self._job.dataset
         files = list(self._files())
         if not files:
-            raise DataError("the data set version has no files", where=prefix, hint="upload it again")
-        self._bring({item: folder / _relative(item.key, prefix) for item in files}, ())
+            raise DataError(
+                "the data set version has no files", where=f"{dataset.dataset} {dataset.version}", hint="upload it again"
+            )
+        self._bring({item: folder / _relative(item.key, dataset.dataset) for item in files}, ())
         return len(files)
 
     def checkpoint(self, folder: Path) -> Path | None:
@@ -140,11 +142,12 @@ class Fetcher:
             raise Abandoned
 
 
-def _relative(key: str, prefix: str) -> str:
+def _relative(key: str, dataset: str) -> str:
     # The console's word, but a key with '..' would write outside of the folder.
-    if not key.startswith(prefix) or layout.checked_key(key) != key:
+    found = layout.parse_dataset_object(key)
+    if found is None or found.dataset != dataset:
         raise LorafleetError("the console names a file outside of the data set", where=key)
-    return key.removeprefix(prefix)
+    return found.name
 
 
 def _covers(grants: Sequence[ObjectGrant], items: Sequence[PublishedObject]) -> bool:

@@ -54,11 +54,10 @@ def sample(job: JobId, fence: Fence, step: Step, name: ObjectName, principal: Vi
 def dataset_file(dataset: DatasetId, version: VersionId, name: ObjectName, principal: Viewer, here: Here) -> Response:
     """A file of a data set version."""
     record = here.ledger.datasets.version(principal.team, dataset, version)
-    key = layout.dataset_prefix(dataset, version) + name
-    for item in record.files:
-        if item.key == key:
-            return _sent(here.stores, item.key, item.size, f'"{item.sha256}"')
-    raise NotFound(f"version {version} has no file '{name}'")
+    item = record.by_name.get(name)
+    if item is None:
+        raise NotFound(f"version {version} has no file '{name}'")
+    return _sent(here.stores, item.key, item.size, f'"{item.sha256}"')
 
 
 def _key(make: Callable[[str, int, int, str], str], job: str, fence: int, step: int, name: str) -> str:

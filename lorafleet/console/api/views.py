@@ -12,7 +12,6 @@ from lorafleet.console.domain.records import (
     VersionRecord,
     WorkerRecord,
 )
-from lorafleet.contracts import layout
 from lorafleet.contracts.console_api import (
     AttemptView,
     AuditView,
@@ -49,10 +48,9 @@ def version_summary(record: VersionRecord) -> VersionSummary:
 
 def version_view(record: VersionRecord) -> VersionView:
     """A version with its files."""
-    prefix = layout.dataset_prefix(record.dataset, record.version)
     return VersionView(
         **version_summary(record).model_dump(),
-        files=tuple(_file(item, prefix) for item in record.files),
+        files=tuple(DatasetFile(name=name, size=item.size, sha256=item.sha256) for name, item in record.by_name.items()),
         report=dict(record.report),
         stores=record.stores,
     )

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
+from lorafleet.contracts import layout
 from lorafleet.contracts.job_states import AttemptState, JobState
 from lorafleet.contracts.jobs import JobKind, Order, Phase, PublishedObject, ReportedProblem
 from lorafleet.contracts.outcomes import OutcomeClass
@@ -77,6 +78,11 @@ class VersionRecord:
     created_at: datetime
     created_by: str
     stores: tuple[str, ...] = ()
+
+    @property
+    def by_name(self) -> Mapping[str, PublishedObject]:
+        """The files by their names inside the set. One that did not change lies under an earlier version's key."""
+        return {layout.file_name(item.key): item for item in self.files}
 
 
 @dataclass(frozen=True)

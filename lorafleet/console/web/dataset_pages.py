@@ -21,7 +21,6 @@ from lorafleet.console.web import dataset_view as view
 from lorafleet.console.web.findings_view import buckets, finding_lines, verdict
 from lorafleet.console.web.preferences import done
 from lorafleet.console.web.rendering import Look, Looks, fragment, may, page
-from lorafleet.contracts import layout
 from lorafleet.contracts.console_api import CaptionEdits, NewDataset, Replacement
 
 router = APIRouter(include_in_schema=False)
@@ -131,11 +130,11 @@ def replace(
 def picture(dataset: DatasetId, version: VersionId, name: ObjectName, principal: Viewer, here: Here) -> Response:
     """A small picture, made of the stored one."""
     record = here.ledger.datasets.version(principal.team, dataset, version)
-    key = layout.dataset_prefix(dataset, version) + name
-    if key not in {item.key for item in record.files}:
+    item = record.by_name.get(name)
+    if item is None:
         raise NotFound(f"version {version} has no picture '{name}'")
     headers = {"Content-Security-Policy": FILE_CSP, "Cache-Control": "private, max-age=31536000, immutable"}
-    return Response(_small(here, key), media_type="image/webp", headers=headers)
+    return Response(_small(here, item.key), media_type="image/webp", headers=headers)
 
 
 def _page(

@@ -9,7 +9,6 @@ from lorafleet.console.domain.records import DatasetRecord, VersionRecord
 from lorafleet.console.web.findings_view import finding_lines, verdict
 from lorafleet.console.web.language import Language
 from lorafleet.console.web.rendering import who
-from lorafleet.contracts import layout
 
 ON_A_PAGE = 48
 
@@ -112,21 +111,16 @@ def version_lines(
 
 def files(words: Language, version: VersionRecord) -> tuple[FileLine, ...]:
     """The files of a version."""
-    prefix = layout.dataset_prefix(version.dataset, version.version)
     return tuple(
-        FileLine(
-            item.key.removeprefix(prefix), f"{address(version)}/files/{quote(item.key.removeprefix(prefix))}", words.size(item.size)
-        )
-        for item in version.files
-        if not item.key.removeprefix(prefix).startswith(".")
+        FileLine(name, f"{address(version)}/files/{quote(name)}", words.size(item.size))
+        for name, item in version.by_name.items()
+        if not name.startswith(".")
     )
 
 
 def image_names(version: VersionRecord) -> list[str]:
     """The names of a version's pictures."""
-    prefix = layout.dataset_prefix(version.dataset, version.version)
-    names = [item.key.removeprefix(prefix) for item in version.files]
-    return sorted(name for name in names if name.lower().endswith((".png", ".jpg", ".jpeg", ".webp", ".bmp")))
+    return sorted(name for name in version.by_name if name.lower().endswith((".png", ".jpg", ".jpeg", ".webp", ".bmp")))
 
 
 def address(version: VersionRecord) -> str:

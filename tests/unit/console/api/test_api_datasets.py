@@ -60,7 +60,9 @@ def test_captions_are_changed_in_a_new_version(console: RunningConsole) -> None:
     new = edited.json()["version"]
     assert new != version
     assert console.admin.get(f"{base}/{new}/captions").json()["captions"] == {**before, file: "neon rain"}
-    # The old version is as it was, and the new one has pictures of its own to fetch.
+    # The old version is as it was, and no picture was stored again.
+    new_keys = {item.key for item in console.ledger.datasets.version("default", dataset, new).files if f"/{new}/" in item.key}
+    assert {key.rsplit("/", 1)[1] for key in new_keys} == {"metadata.csv"}
     assert console.admin.get(f"{base}/{version}/captions").json()["captions"] == before
     assert console.admin.get(f"{base}/{new}/files/{file}").content == console.admin.get(f"{base}/{version}/files/{file}").content
     assert console.admin.get(f"{API}/datasets/{dataset}").json()["version"] == new

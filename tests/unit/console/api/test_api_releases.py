@@ -261,3 +261,23 @@ def test_the_token_dies_with_its_release(console: RunningConsole, monkeypatch: p
     monkeypatch.setattr(releases, "AFTER_THE_END", timedelta(0))
     problem(pipeline.post(paths.revoke(release), json={}), 401)
     problem(pipeline.get(paths.verdict(release)), 401)
+
+
+def test_a_finished_job_is_the_probe_of_candidates(console: RunningConsole, worker: MakeWorker) -> None:
+    from tests.unit.console.api.running_console import RELEASE
+
+    job = train(console, worker, RELEASE)
+    waiting = new_job(console.admin, new_dataset(console.admin, "waits")[0])["id"]
+    problem(console.admin.put(f"{API}/probe", json={"job": waiting}), 409)
+    problem(console.admin.put(f"{API}/probe", json={"job": "no-such-job"}), 404)
+    problem(console.client(Role.TRAINER).put(f"{API}/probe", json={"job": job}), 403)
+    console.admin.post(f"{API}/jobs/{waiting}/cancel")
+    release, pipeline = registered(console)
+    pipeline.put(paths.share(release, "a"), json={"step": 1})
+    pipeline.post(paths.watches(release, "a"), json={"seconds": 60, "deadline": 90})
+    candidate = worker(console=console, site="a", release=DIGEST).enrol()
+    assert candidate.ask_lease(0).status_code == 204
+    assert console.admin.put(f"{API}/probe", json={"job": job}).status_code == 204
+    assert candidate.enrol().ask_lease(5).status_code == 200
+    assert candidate.lease["job"]["kind"] == "probe"
+    assert console.admin.delete(f"{API}/probe").status_code == 204

@@ -1,0 +1,163 @@
+"""Runs a cloud program without a cloud, and keeps every request that the engine would get."""
+
+import asyncio
+import contextvars
+import functools
+import importlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pulumi
+from google.protobuf.json_format import MessageToDict
+from invented_outputs import KUBECONFIG, invented
+from pulumi.runtime import mocks, settings
+from pulumi.runtime.stack import Stack, run_pulumi_func
+
+from infra.config import SiteConfig, read
+from infra.programs import provision
+from infra.stack_file import load, stack_file
+from lorafleet.contracts.document import Document
+
+ROOT = Path(__file__).parents[3]
+SITES = {"aws": "aws-eu-central-1", "gcp": "gcp-us-west1", "azure": "azure-westeurope"}
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One registration. ``dependencies`` are ``type::name`` of what it waits for; ``inputs`` have their names on the wire."""
+
+    type: str
+    name: str
+    custom: bool
+    inputs: dict[str, Any]
+    parent: str
+    provider: str
+    protect: bool
+    retain: bool
+    ignore_changes: tuple[str, ...]
+    dependencies: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        return f"{self.type}::{self.name}"
+
+
+@dataclass
+class Recording:
+    """What a program declared. ``waits`` is computed over components too: a component stands for all its resources."""
+
+    resources: list[Resource] = field(default_factory=list)
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+    def all(self, kind: str, name: str = "") -> list[Resource]:
+        """Resources whose type ends with ``kind``; of one name where it is given."""
+        return [each for each in self.resources if each.type.endswith(kind) and name in ("", each.name)]
+
+    def one(self, kind: str, name: str = "") -> Resource:
+        """The only such resource."""
+        found = self.all(kind, name)
+        assert len(found) == 1, f"{kind} {name}: {[each.label for each in found]}"
+        return found[0]
+
+
+class _Inventing(mocks.Mocks):
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
+        if not args.custom:
+            return "", args.inputs
+        return invented(args.typ, args.name, args.inputs)
+
+    def call(self, args: mocks.MockCallArgs) -> dict[Any, Any]:
+        assert args.token == "azure-native:containerservice:listManagedClusterUserCredentials", "the programs ask nothing else"
+        assert args.provider, "nothing asks by a default provider"
+        return {"kubeconfigs": [{"name": "clusterUser", "value": KUBECONFIG}]}
+
+
+class _Spy(mocks.MockMonitor):
+    def __init__(self, recording: Recording) -> None:
+        super().__init__(_Inventing())
+        self.recording = recording
+
+    def RegisterResource(self, request: Any) -> Any:
+        answer = super().RegisterResource(request)
+        if request.type != "pulumi:pulumi:Stack":
+            self.recording.resources.append(
+                Resource(
+                    type=request.type,
+                    name=request.name,
+                    custom=request.custom,
+                    inputs=MessageToDict(request.object),
+                    parent=_short(request.parent),
+                    provider=_short(request.provider),
+                    protect=request.protect,
+                    retain=request.retainOnDelete,
+                    ignore_changes=tuple(request.ignoreChanges),
+                    dependencies=tuple(sorted({_short(urn) for urn in request.dependencies})),
+                )
+            )
+        return answer
+
+
+def _short(urn: str) -> str:
+    if not urn:
+        return ""
+    kind, name = urn.split("::")[2:4]
+    return f"{kind.split('$')[-1]}::{name}"
+
+
+def run(program: Callable[[], None], stack: str) -> Recording:
+    """Run a program to its end.
+
+    Raises whatever the program raises.
+    """
+    recording = Recording()
+
+    def isolated() -> None:
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        settings.reset_options()
+        mocks.set_mocks(_Inventing(), project="lorafleet", stack=stack, preview=False, monitor=_Spy(recording))
+        outputs: dict[str, Any] = {}
+
+        async def body() -> None:
+            program()
+            root = settings.get_root_resource()
+            assert isinstance(root, Stack)
+            for name, value in root.outputs.items():
+                outputs[name] = await pulumi.Output.from_input(value).future()
+
+        try:
+            loop.run_until_complete(run_pulumi_func(body))
+            recording.outputs.update(outputs)
+        finally:
+            loop.close()
+            asyncio.set_event_loop(None)
+
+    contextvars.copy_context().run(isolated)
+    recording.resources.sort(key=lambda each: each.label)
+    return recording
+
+
+def example(cloud: str) -> SiteConfig:
+    """The configuration of the repository's own stack file."""
+    return load(stack_file(ROOT, SITES[cloud]))
+
+
+def changed(cloud: str, **changes: Any) -> SiteConfig:
+    """The example's configuration with keys replaced."""
+    value = json.loads(example(cloud).model_dump_json(exclude_none=True))
+    return read(Document({**value, **changes}, "test"))
+
+
+@functools.cache
+def recorded(cloud: str) -> Recording:
+    """The program of the repository's own stack file, run once."""
+    return record(cloud, example(cloud))
+
+
+def record(cloud: str, config: SiteConfig) -> Recording:
+    """The program of any configuration."""
+    importlib.import_module(f"infra.programs.{cloud}")
+    return run(lambda: provision(SITES[cloud], config), SITES[cloud])

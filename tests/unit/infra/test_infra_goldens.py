@@ -1,0 +1,54 @@
+"""Each program's whole list of resources with inputs. REGENERATE_GOLDEN=1 writes them anew: look at the difference first."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from recorded_program import SITES, Recording, recorded
+
+GOLDENS = Path(__file__).parent / "goldens"
+
+
+def text(recording: Recording) -> str:
+    """Resources in the order of their labels; only what the program said, no answer of the invented cloud but what feeds inputs."""
+    listed = [
+        {
+            "resource": each.label,
+            "parent": each.parent,
+            "provider": each.provider,
+            "protect": each.protect,
+            "ignoreChanges": list(each.ignore_changes),
+            "dependsOn": list(each.dependencies),
+            "inputs": each.inputs,
+        }
+        for each in recording.resources
+    ]
+    slim = [{key: value for key, value in each.items() if value not in ("", False, [], {})} for each in listed]
+    return json.dumps(slim, indent=1, sort_keys=True) + "\n"
+
+
+def regenerate(environment: dict[str, str], directory: Path) -> bool:
+    """Whether the files were written anew; never where CI is set, as a run that renews them would always agree."""
+    if environment.get("REGENERATE_GOLDEN") != "1" or environment.get("CI"):
+        return False
+    for cloud, site in SITES.items():
+        (directory / f"{site}.json").write_text(text(recorded(cloud)), encoding="utf-8")
+    return True
+
+
+regenerate(dict(os.environ), GOLDENS)
+
+
+@pytest.mark.parametrize("cloud", SITES)
+def test_the_same_resources(cloud: str) -> None:
+    assert text(recorded(cloud)) == (GOLDENS / f"{SITES[cloud]}.json").read_text(encoding="utf-8")
+
+
+def test_no_other_goldens() -> None:
+    assert {path.stem for path in GOLDENS.iterdir()} == set(SITES.values())
+
+
+def test_ci_never_regenerates(tmp_path: Path) -> None:
+    assert not regenerate({"REGENERATE_GOLDEN": "1", "CI": "true"}, tmp_path)
+    assert not list(tmp_path.iterdir())
