@@ -367,3 +367,25 @@ audit = Table(
     Column("digest", String(64), nullable=False),
     PrimaryKeyConstraint("team", "number"),
 )
+
+# One row: the home that this database serves. A higher epoch fences every console that was started under a lower one.
+home = Table(
+    "home",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("site", String(63), nullable=False),
+    Column("promoted_at", Instant, nullable=False),
+    Column("promoted_by", Text, nullable=False),
+)
+
+team_secrets = Table(
+    "team_secrets",
+    metadata,
+    Column("team", String(63), nullable=False),
+    Column("name", String(63), nullable=False),
+    Column("ciphertext", Text, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Column("updated_by", Text, nullable=False),
+    PrimaryKeyConstraint("team", "name"),
+)
