@@ -2,16 +2,20 @@
 
 import os
 import secrets
-import shutil
-import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.engines.kubernetes.cluster import Cluster
+from tests.engines.orca.echo import Echo
+from tests.engines.orca.engine import OrcaEngine
+from tests.engines.pki import Authority
+from tests.engines.processes import answers, binary, free_port
 from tests.engines.tcp_proxy import TcpProxy
 from trainer.storage.locations import Location
 
@@ -26,27 +30,6 @@ class S3Server:
     secret_key: str
 
 
-def binary(name: str) -> Path:
-    home = Path(os.environ.get("ENGINES_HOME") or Path.home() / ".cache" / "lorafleet-engines")
-    path = home / "bin" / name
-    if path.exists():
-        return path
-    if installed := shutil.which(name):
-        return Path(installed)
-    pytest.fail(f"{path} is not there and {name} is not on PATH: run tests/engines/s3/build.sh, or make engines", pytrace=False)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     folder = tmp_path_factory.mktemp("s3")
@@ -55,7 +38,15 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     sidecar.mkdir()
     server = S3Server(free_port(), root, secrets.token_hex(10), secrets.token_hex(20))
     keys = {"ROOT_ACCESS_KEY_ID": server.access_key, "ROOT_SECRET_ACCESS_KEY": server.secret_key}
-    command = [str(binary("versitygw")), "--port", f"127.0.0.1:{server.port}", "posix", "--sidecar", str(sidecar), str(root)]
+    command = [
+        str(binary("versitygw", "tests/engines/s3/build.sh")),
+        "--port",
+        f"127.0.0.1:{server.port}",
+        "posix",
+        "--sidecar",
+        str(sidecar),
+        str(root),
+    ]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, env={"PATH": os.environ["PATH"], **keys}, stdout=log, stderr=log)
     try:
@@ -105,3 +96,54 @@ def proxy(s3_environment: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{proxy.port}")
     yield proxy
     proxy.close()
+
+
+# The names by which Orca's webhooks find this machine; no other name resolves for them.
+HOSTS = ("console.lorafleet.test", "other.lorafleet.test", "console.lorafleet.internal")
+SITES = ("aws-eu-central-1", "gcp-us-west1")
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    """Who signed the certificates of the servers that Orca calls by https."""
+    return Authority("lorafleet test authority")
+
+
+@pytest.fixture(scope="session")
+def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Cluster]]:
+    """Two clusters, each with two nodes of four GPUs and the namespace lorafleet."""
+    folder = tmp_path_factory.mktemp("clusters")
+    clusters = {name: Cluster(name, folder / name) for name in SITES}
+
+    def start(cluster: Cluster) -> None:
+        cluster.start()
+        cluster.kubectl("create", "namespace", "lorafleet")
+        for number in range(2):
+            cluster.add_gpu_node(f"{cluster.name}-gpu-{number}")
+
+    try:
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(start, clusters.values()))
+        yield clusters
+    finally:
+        for cluster in clusters.values():
+            cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def orca(sites: Mapping[str, Cluster], authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrcaEngine]:
+    """A running Orca with one Kubernetes account per site, named as the site."""
+    accounts = {name: cluster.kubeconfig for name, cluster in sites.items()}
+    engine = OrcaEngine(tmp_path_factory.mktemp("orca"), accounts, HOSTS, authority)
+    try:
+        yield engine.start()
+    finally:
+        engine.stop()
+
+
+@pytest.fixture
+def echo(orca: OrcaEngine) -> Iterator[Echo]:
+    """Starts pipelines whose trigger is another pipeline's end."""
+    echo = Echo(orca)
+    yield echo
+    echo.close()

@@ -1,0 +1,64 @@
+"""The table of faults: each ends as it was written down before. Trials that break nothing of each other's run side by side."""
+
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
+
+import pytest
+
+from tests.engines.delivery.console import Console
+from tests.engines.delivery.console_stand_in import ConsoleStandIn
+from tests.engines.delivery.faults import FAULTS, Fault
+from tests.engines.delivery.real_console import RealConsole
+from tests.engines.delivery.trial import Ended, Trial, ready
+from tests.engines.kubernetes.cluster import Cluster
+from tests.engines.orca.echo import Echo
+from tests.engines.orca.engine import OrcaEngine
+from tests.engines.pki import Authority
+
+pytestmark = [pytest.mark.timeout(1800)]
+
+REAL = os.environ.get("LORAFLEET_TRIALS_CONSOLE") == "real"
+AT_ONCE = int(os.environ.get("LORAFLEET_TRIALS_AT_ONCE", "6"))
+
+
+@pytest.fixture(scope="module")
+def console(authority: Authority, sites: Mapping[str, Cluster], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    folder = tmp_path_factory.mktemp("console")
+    console = RealConsole(authority, folder, sites) if REAL else ConsoleStandIn(authority, folder, partial(ready, sites))
+    yield console
+    console.close()
+
+
+@pytest.fixture(scope="module")
+def trials(
+    request: pytest.FixtureRequest, orca: OrcaEngine, console: Console, sites: Mapping[str, Cluster]
+) -> Iterator[Mapping[str, Future[Ended]]]:
+    """The trials of the tests that are selected: side by side first, then one after the other."""
+    names = {item.name for item in request.session.items}
+    chosen = [fault for fault in FAULTS if f"test_fault[{fault.name}]" in names]
+    for cluster in sites.values():
+        for number in range(4):
+            cluster.add_gpu_node(f"{cluster.name}-trial-{number}")
+    echo = Echo(orca)
+
+    def run(fault: Fault, after: list[Future[Ended]]) -> Ended:
+        wait(after)
+        return Trial(fault, orca, console, sites).run()
+
+    with ThreadPoolExecutor(AT_ONCE) as pool, ThreadPoolExecutor(1) as single:
+        together = {fault.name: pool.submit(run, fault, []) for fault in chosen if not fault.alone}
+        alone = {fault.name: single.submit(run, fault, list(together.values())) for fault in chosen if fault.alone}
+        yield {**together, **alone}
+    echo.close()
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_fault(fault: Fault, trials: Mapping[str, Future[Ended]]) -> None:
+    ended = trials[fault.name].result()
+    expected = fault.expected
+    rollback = ended.rollback["status"] if ended.rollback else None
+    found = (ended.release["status"], ended.state, ended.workers, rollback)
+    assert found == (expected.pipeline, expected.state, expected.workers, expected.rollback), ended.told()
+    assert expected.reason in ended.reason, ended.told()
