@@ -27,8 +27,10 @@ from lorafleet.contracts.console_api import (
     LogView,
     NewDataset,
     NewJob,
+    NewSecret,
     PageOf,
     ProbeJob,
+    SecretView,
     VersionView,
     Who,
 )
@@ -155,6 +157,18 @@ class Client:
     def use_as_probe(self, job: str) -> None:
         """Have candidate releases repeat a job that ended well, where people's jobs are too few to judge them by."""
         self._send("PUT", "/probe", ProbeJob(job=job), again=True)
+
+    def secrets(self) -> list[SecretView]:
+        """The team's secrets, without their values."""
+        return self._get("/secrets", list[SecretView])
+
+    def set_secret(self, name: str, secret: NewSecret) -> SecretView:
+        """Keep a secret for the team's training processes; it takes the old one's place."""
+        return self._parsed(self._send("PUT", f"/secrets/{quote(name, safe='')}", secret, again=True), SecretView)
+
+    def remove_secret(self, name: str) -> None:
+        """Forget a secret."""
+        self._send("DELETE", f"/secrets/{quote(name, safe='')}")
 
     def events(self, job: str, after: int = 0) -> list[EventView]:
         """What happened after an event's number."""

@@ -1,4 +1,4 @@
-"""``lorafleet job`` and ``lorafleet dataset``: the console from the command line."""
+"""``lorafleet job``, ``lorafleet dataset`` and ``lorafleet secret``: the console from the command line."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 job_app = typer.Typer(name="job", help="Submit training jobs and follow them.", rich_markup_mode=None, add_completion=False)
 dataset_app = typer.Typer(name="dataset", help="Upload and list data sets.", rich_markup_mode=None, add_completion=False)
+secret_app = typer.Typer(
+    name="secret", help="Keep a team's secrets for its training jobs.", rich_markup_mode=None, add_completion=False
+)
 
 ConsoleUrl = Annotated[str | None, typer.Option("--console", metavar="URL", help="The console; default: LORAFLEET_CONSOLE.")]
 TokenFile = Annotated[
@@ -23,6 +26,7 @@ TokenFile = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one document a line.")]
+SecretName = Annotated[str, typer.Argument(metavar="NAME", help="The environment variable, such as WANDB_API_KEY.")]
 JobName = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
 
 
@@ -173,6 +177,43 @@ def list_datasets(console: ConsoleUrl = None, token_file: TokenFile = None, as_j
     with _client(console, token_file) as client:
         rows = list(client.datasets())
     _list(rows, as_json, datasets_table(rows))
+
+
+@secret_app.command("set")
+def set_secret(
+    name: SecretName,
+    from_file: Annotated[
+        Path | None, typer.Option("--from-file", metavar="FILE", help="File with the value; default: standard input.")
+    ] = None,
+    console: ConsoleUrl = None,
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Keep a secret. Its value never stands on the command line, where other users see it, and is never shown again."""
+    from lorafleet.client.secret_values import new_secret, read_value
+
+    secret = new_secret(name, read_value(name, from_file))
+    with _client(console, token_file) as client:
+        kept = client.set_secret(name, secret)
+    _print(kept, as_json, f"{kept.name} is kept; jobs that start from now on get it")
+
+
+@secret_app.command("list")
+def list_secrets(console: ConsoleUrl = None, token_file: TokenFile = None, as_json: AsJson = False) -> None:
+    """List the team's secrets, without their values."""
+    from lorafleet.client.tables import secrets_table
+
+    with _client(console, token_file) as client:
+        rows = client.secrets()
+    _list(rows, as_json, secrets_table(rows))
+
+
+@secret_app.command("remove")
+def remove_secret(name: SecretName, console: ConsoleUrl = None, token_file: TokenFile = None) -> None:
+    """Forget a secret. Jobs that run keep it to their end."""
+    with _client(console, token_file) as client:
+        client.remove_secret(name)
+    typer.echo(f"{name} is forgotten")
 
 
 def _client(url: str | None, token_file: Path | None) -> "Client":

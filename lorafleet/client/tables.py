@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from lorafleet.contracts.console_api import DatasetView, JobRow
+from lorafleet.contracts.console_api import DatasetView, JobRow, SecretView
 
 
 def jobs_table(rows: Sequence[JobRow]) -> Table:
@@ -26,4 +26,13 @@ def datasets_table(rows: Sequence[DatasetView]) -> Table:
     table = Table("id", "name", "kind", "version", "made", box=None)
     for row in rows:
         table.add_row(*map(Text, (row.id, row.name, row.kind, row.version or "", f"{row.created_at:%Y-%m-%d %H:%M}")))
+    return table
+
+
+def secrets_table(rows: Sequence[SecretView]) -> Table:
+    """Secrets, which have no values here."""
+    table = Table("name", "set", "by", "", box=None)
+    for row in rows:
+        state = "" if row.readable else "cannot be decrypted any more: set it anew"
+        table.add_row(*map(Text, (row.name, f"{row.updated_at:%Y-%m-%d %H:%M}", row.updated_by, state)))
     return table

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp
 
 from lorafleet import __version__
@@ -24,6 +25,7 @@ from lorafleet.console.api import (
     problems,
     releases,
     sessions,
+    team_secrets,
     uploads,
     worker,
 )
@@ -57,6 +59,7 @@ _ROUTERS = (
     probes,
     releases,
     sessions,
+    team_secrets,
     uploads,
     worker,
 )
@@ -82,6 +85,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(services.secrets.rotate)
         services.start()
         async with running(services):
             yield

@@ -1,6 +1,7 @@
 """The embedded console: SQLite and folders below one directory, on this machine's loopback."""
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,7 @@ from lorafleet.console.objects.signing import Permit, signed_url
 from lorafleet.console.objects.store import Store
 from lorafleet.console.objects.stores import Stores
 from lorafleet.console.ports import Ledger
-from lorafleet.console.settings import Settings, load_secret, write_private
+from lorafleet.console.settings import PREVIOUS_SECRET_VARIABLE, Settings, load_secret, write_private
 from lorafleet.contracts.jobs import Method, ObjectGrant
 from lorafleet.contracts.problems import StorageError, UsageError
 
@@ -176,4 +177,7 @@ def embedded_settings(directory: Path, host: str, port: int, public_url: str | N
     shown = f"[{host}]" if ":" in host else host
     url = public_url or f"http://{shown}:{port}"
     database = f"sqlite:///{(directory / 'console.sqlite').absolute()}"
-    return Settings(database_url=database, secret=secret, directory=directory, host=host, port=port, public_url=url)
+    previous = os.environ.get(PREVIOUS_SECRET_VARIABLE)
+    return Settings(
+        database_url=database, secret=secret, previous_secret=previous, directory=directory, host=host, port=port, public_url=url
+    )

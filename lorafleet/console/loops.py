@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 from starlette.concurrency import run_in_threadpool
 
@@ -13,10 +14,12 @@ from lorafleet.console.guard.guard import Guard
 from lorafleet.console.guard.prometheus import Prometheus
 from lorafleet.console.objects.stores import COPIES, Stores
 from lorafleet.console.ports import Ledger
+from lorafleet.console.standby.peer import settle
 from lorafleet.contracts.problems import LorafleetError
 
 EXPIRE_SECONDS = 1.0
 REPAIR_SECONDS = 10.0
+PEER_SECONDS = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +38,10 @@ async def running(services: Services) -> AsyncIterator[None]:
         asyncio.create_task(_again("leases", EXPIRE_SECONDS, lambda: expire(services))),
         asyncio.create_task(_again("copies", REPAIR_SECONDS, lambda: run_in_threadpool(repair, services.ledger, services.stores))),
     ]
+    own, peer = services.settings.database_url, services.settings.peer_database
+    if peer is not None:
+        look = partial(settle, own, peer)
+        tasks.append(asyncio.create_task(_again("the other site", PEER_SECONDS, lambda: run_in_threadpool(look))))
     try:
         yield
     finally:

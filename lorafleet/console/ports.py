@@ -22,6 +22,7 @@ from lorafleet.console.domain.records import (
     Page,
     Principal,
     Role,
+    SecretRecord,
     SiteRecord,
     Submission,
     TokenRecord,
@@ -43,6 +44,7 @@ from lorafleet.contracts.jobs import (
     PublishedObject,
     SamplePublished,
 )
+from lorafleet.contracts.problems import StorageError
 from lorafleet.contracts.release import Breach, Verdict
 from lorafleet.contracts.release_api import Registration, ReleaseView, StageAnswer, Watch
 
@@ -160,7 +162,14 @@ class Releases(Protocol):
         ...
 
     def revoke(self, release: str, reason: str, actor: str) -> ReleaseView: ...
-    def promote(self, release: str, actor: str) -> StageAnswer: ...
+    def promote(self, release: str, actor: str) -> StageAnswer:
+        """Give a release that has passed all requests. It can still be watched and taken back."""
+        ...
+
+    def settle(self, release: str, actor: str) -> StageAnswer:
+        """Make a promotion final, or say how it stands: PASS once no lease of the old release is left."""
+        ...
+
     def verdict(self, release: str) -> Verdict: ...
     def live(self) -> Sequence[tuple[ReleaseView, Registration]]:
         """Candidates that have requests now: what the guard looks at."""
@@ -211,6 +220,27 @@ class Access(Protocol):
         ...
 
 
+class Secrets(Protocol):
+    """Teams' secrets as sealed text; the store never has the key."""
+
+    def put(self, team: str, name: str, sealed: str, actor: str) -> SecretRecord:
+        """A new value takes the old one's place. Conflict where the team has :data:`~lorafleet.contracts.team_secrets.MAX_SECRETS`."""
+        ...
+
+    def of_team(self, team: str) -> Sequence[SecretRecord]:
+        """By name."""
+        ...
+
+    def remove(self, team: str, name: str, actor: str) -> None: ...
+    def every(self) -> Sequence[SecretRecord]:
+        """Of all teams, to seal them anew under another key."""
+        ...
+
+    def reseal(self, record: SecretRecord, sealed: str) -> bool:
+        """Put the same value under another key; False where it was changed or removed meanwhile."""
+        ...
+
+
 class Upkeep(Protocol):
     """What the console's own loops and metrics ask for, over all teams."""
 
@@ -240,6 +270,8 @@ class Ledger(Protocol):
     @property
     def access(self) -> Access: ...
     @property
+    def secrets(self) -> Secrets: ...
+    @property
     def upkeep(self) -> Upkeep: ...
     def now(self) -> datetime:
         """The database's clock where it has one, so that several consoles agree."""
@@ -247,6 +279,11 @@ class Ledger(Protocol):
 
     def listen(self, listener: Callable[[Sequence[tuple[str, EventKind]]], None]) -> Callable[[], None]:
         """Call ``listener`` with (job, kind) pairs after each commit of this process that wrote events; the answer ends it."""
+        ...
+
+    @property
+    def moved(self) -> StorageError | None:
+        """Why this console must end: another site is the home of the database."""
         ...
 
     def ready(self) -> None:

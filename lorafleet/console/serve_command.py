@@ -24,6 +24,13 @@ def serve(
     ] = None,
     sites_dir: Annotated[Path | None, typer.Option(help="Folder with the sites' facts, for preflight checks of releases.")] = None,
     database: Annotated[str | None, typer.Option(envvar="LORAFLEET_DATABASE", help="postgresql://… instead of SQLite.")] = None,
+    site_home: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The site where this console and its PostgreSQL run; names the home at first.")
+    ] = None,
+    peer_database: Annotated[
+        str | None,
+        typer.Option(envvar="LORAFLEET_PEER_DATABASE", help="The other site's PostgreSQL: its standby, or the home it was."),
+    ] = None,
     replicas: Annotated[int, typer.Option(min=1, help="How many consoles share the database.")] = 1,
     public_url: Annotated[str | None, typer.Option(help="Where browsers and workers reach the console.")] = None,
     allowed_host: Annotated[list[str] | None, typer.Option(help="Another name that the console may be called by.")] = None,
@@ -63,6 +70,8 @@ def serve(
             allow_unsigned=allow_unsigned,
             registry_credentials=registry_credentials,
             prometheus=prometheus,
+            site_home=site_home,
+            peer_database=peer_database,
             sites=read_site_files(sites_dir) if sites_dir else {},
             lease_lifetime=timedelta(seconds=lease_seconds),
             grace=timedelta(seconds=grace_seconds),

@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -18,6 +19,7 @@ from lorafleet.console.api.sessions import LOGIN
 from lorafleet.console.app import create_app
 from lorafleet.console.embedded import SiteOption, admin_token_file, furnish, open_stores
 from lorafleet.console.settings import Auth, Settings, write_private
+from lorafleet.console.standby.peer import settle
 from lorafleet.console.store.ledger import open_ledger
 from lorafleet.contracts.problems import StorageError, UnavailableError
 
@@ -91,6 +93,13 @@ class ConsoleServer(uvicorn.Server):
         if self.started and not self.should_exit:
             self._ready()
 
+    async def on_tick(self, counter: int) -> bool:
+        """See uvicorn. A console that the home's epoch has fenced ends by itself."""
+        if self._services.ledger.moved is not None:
+            self._services.stop()
+            return True
+        return await super().on_tick(counter)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """See uvicorn."""
         self._services.stop()
@@ -109,10 +118,16 @@ def run(
     """Serve until SIGTERM or Ctrl-C.
 
     Raises:
+        HomeMoved: another site has become the home meanwhile.
         LorafleetError: the database, a store or the directory cannot be used.
     """
+    reassure = partial(settle, settings.database_url, settings.peer_database) if settings.peer_database else None
+    if reassure is not None:
+        # Before anything is written here.
+        reassure()
     store_set = open_stores(directory, sites, settings.public_url, settings.secret)
-    with contextlib.closing(open_ledger(settings.database_url)) as ledger, contextlib.closing(store_set.stores):
+    opened = open_ledger(settings.database_url, site=settings.site_home, reassure=reassure)
+    with contextlib.closing(opened) as ledger, contextlib.closing(store_set.stores):
         files = furnish(directory, ledger, sites, release)
         app = create_app(settings, ledger, store_set.stores, mounts=store_set.mounts)
         services: Services = app.state.services
@@ -138,6 +153,8 @@ def run(
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
         server.run(sockets=[listener])
+        if ledger.moved is not None:
+            raise ledger.moved
 
 
 def _write(path: Path, text: str) -> None:

@@ -14,6 +14,7 @@ from lorafleet.contracts.problems import ConfigError, Problem, StorageError
 from lorafleet.contracts.site import Site
 
 SECRET_VARIABLE = "LORAFLEET_SECRET"  # noqa: S105
+PREVIOUS_SECRET_VARIABLE = "LORAFLEET_PREVIOUS_SECRET"  # noqa: S105
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _SHORTEST_SECRET = 32
 _KNOWN_SECRETS = ("changethis", "changeme", "secret", "password", "default", "example")
@@ -33,7 +34,9 @@ class Settings:
     ``public_url`` is where browsers, workers and Spinnaker reach it; ``sites`` are the facts that preflight checks need, by name.
     A worker is *unknown* once its lease of ``lease_lifetime`` has run out, and lost after ``grace`` more. Uploads that are no versions
     yet lie below ``directory``, on this console's own disk.
-    ``prometheus`` answers the conditions that users name. Uploads that are not yet versions lie below ``directory``.
+    What was sealed under ``previous_secret`` is sealed anew at the start.
+    ``prometheus`` answers the conditions that users name.
+    ``site_home`` is the site where this console and its PostgreSQL run, ``peer_database`` the PostgreSQL of the other site.
     """
 
     database_url: str = field(repr=False)
@@ -56,9 +59,12 @@ class Settings:
     upload_bytes: int = 2 * 1024**3
     requests_per_second: float = 50.0
     request_burst: int = 300
+    previous_secret: str | None = field(default=None, repr=False)
     allow_unsigned: bool = False
     registry_credentials: Path | None = None
     prometheus: str | None = None
+    site_home: str | None = None
+    peer_database: str | None = field(default=None, repr=False)
     loops: bool = True
 
     @property
@@ -92,6 +98,10 @@ def _unsafe(settings: Settings) -> list[Problem]:
         found.append(Problem("a console without authentication serves loopback only", "auth", "use auth = token"))
     if settings.database_url.startswith("sqlite") and settings.replicas > 1:
         found.append(Problem("SQLite serves one console only", "replicas", f"use postgresql:// for {settings.replicas} replicas"))
+    if settings.database_url.startswith("sqlite") and (settings.site_home or settings.peer_database):
+        found.append(Problem("SQLite has no standby", "site_home", "use postgresql:// for a home and its standby"))
+    if settings.peer_database and not settings.site_home:
+        found.append(Problem("a console that knows the other site says its own", "site_home", "give --site-home"))
     if len(settings.secret) < _SHORTEST_SECRET or settings.secret.lower().startswith(_KNOWN_SECRETS):
         found.append(
             Problem("the secret is short or well known", SECRET_VARIABLE, "leave it out and one is made at the first start")

@@ -9,6 +9,7 @@ from lorafleet.contracts.job_states import AttemptState, JobState
 from lorafleet.contracts.jobs import JobKind, Order, Phase, PublishedObject, ReportedProblem, Secret
 from lorafleet.contracts.outcomes import OutcomeClass
 from lorafleet.contracts.release import Track
+from lorafleet.contracts.team_secrets import SecretValue
 
 Row = TypeVar("Row")
 
@@ -387,6 +388,21 @@ class TokenMade(TokenView):
     """A new token with its text."""
 
     token: Secret
+
+
+class NewSecret(_Part):
+    """Keep a secret of the team. Its value is never given back to people, only to the team's training processes."""
+
+    value: SecretValue
+
+
+class SecretView(_Answer):
+    """A secret without its value. One that is not ``readable`` was encrypted under a console's secret that is gone: set it anew."""
+
+    name: str
+    updated_at: AwareDatetime
+    updated_by: str
+    readable: bool
 
 
 class EnrolmentMade(_Answer):

@@ -22,6 +22,7 @@ from pydantic import (
 from lorafleet.contracts import layout
 from lorafleet.contracts.identifiers import Digest, Id
 from lorafleet.contracts.outcomes import OutcomeClass
+from lorafleet.contracts.team_secrets import MAX_SECRETS, SecretName
 from lorafleet.contracts.training import TrainingConfig
 
 PROTOCOL: Literal[1] = 1
@@ -214,6 +215,17 @@ class DatasetFiles(AttemptMessage):
     more: bool = False
 
 
+class SecretsRequest(AttemptMessage):
+    """Worker → console: the secrets of the job's team, for the training process of this attempt alone."""
+
+
+class AttemptSecrets(AttemptMessage):
+    """Console → worker: environment variables by name. ``unreadable`` names those that the console cannot decrypt any more."""
+
+    secrets: dict[SecretName, Secret] = Field(default_factory=dict, max_length=MAX_SECRETS)
+    unreadable: tuple[SecretName, ...] = Field(default=(), max_length=MAX_SECRETS)
+
+
 class Lease(Message):
     """Console → worker: a job until ``deadline``, which every heartbeat moves on. ``fence`` only grows, over all of a job's leases."""
 
@@ -366,6 +378,8 @@ MESSAGES: tuple[type[BaseModel], ...] = (
     Grants,
     DatasetRequest,
     DatasetFiles,
+    SecretsRequest,
+    AttemptSecrets,
     Heartbeat,
     HeartbeatReply,
     Progress,

@@ -11,6 +11,7 @@ LOG = f"{API}/worker/log"
 CHECKPOINT = f"{API}/worker/checkpoint"
 GRANTS = f"{API}/worker/grants"
 DATASET = f"{API}/worker/dataset"
+SECRETS = f"{API}/worker/secrets"
 OUTCOME = f"{API}/worker/outcome"
 """Each takes the message of :mod:`lorafleet.contracts.jobs` by POST. A lease that finds no job in time answers 204.
 A stale fence answers 409, a token that is not good (any more) 401."""
@@ -54,8 +55,13 @@ def fault(release_id: str, site: str) -> str:
 
 
 def promote(release_id: str) -> str:
-    """POST starts, GET polls: all requests go to the release, leases of the old one drain to a deadline."""
+    """POST: all requests go to the release, which can still be watched and taken back. 409 where it may not be promoted."""
     return f"{release(release_id)}/promote"
+
+
+def settle(release_id: str) -> str:
+    """POST: the promotion holds, nothing takes it back any more; GET polls while leases of the old release drain to a deadline."""
+    return f"{release(release_id)}/settle"
 
 
 def revoke(release_id: str) -> str:

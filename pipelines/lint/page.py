@@ -30,7 +30,10 @@ def _cell(text: str) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Write the page to the path that ``arguments`` names, unless ``CI`` is set, and return the exit code."""
     if len(arguments) != 1 or os.environ.get("CI"):
-        print("error: name one file, and run it on your own machine (python -m pipelines.lint.page docs/release-rules.md)", file=sys.stderr)
+        print(
+            "error: name one file, and run it on your own machine (python -m pipelines.lint.page docs/release-rules.md)",
+            file=sys.stderr,
+        )
         return ExitCode.USAGE
     Path(arguments[0]).write_text(render(), encoding="utf-8")
     return ExitCode.FINISHED

@@ -142,14 +142,28 @@ class ConsoleCalls:
             enabled=enabled,
         )
 
+    def settle(self, parents: tuple[Stage, ...], enabled: Expression) -> Webhook:
+        """Makes the promotion final at the console: before it a take-back is possible, after it none is."""
+        return self._stage(
+            "settle",
+            "Settle",
+            Role.SHARE,
+            "POST",
+            paths.settle(self.release),
+            limits.PROMOTE,
+            parents,
+            failure=FailureStrategy.IGNORE,
+            enabled=enabled,
+        )
+
     def drained(self, held: timedelta, parents: tuple[Stage, ...]) -> Webhook:
-        """Polls the promotion until the old release has no lease any more."""
+        """Polls until the old release has no lease any more."""
         return self._stage(
             "drained",
             "Old leases drained",
             Role.CHECK,
             "GET",
-            paths.promote(self.release),
+            paths.settle(self.release),
             held,
             parents,
             poll=Poll(only=True),

@@ -113,8 +113,10 @@ def _end(spec: FleetSpec, console: ConsoleCalls, branches: Sequence[SiteBranch],
             *(any_of([is_(full, Status.SUCCEEDED), branch.skipped]) for full, branch in zip(fulls, branches, strict=True)),
         ]
     )
+    settle = console.settle(tuple(fulls), done)
+    settled = is_(settle, Status.SUCCEEDED)
     revoke, removals = take_back(
-        "at_end", "at the end", "the candidate was not promoted everywhere", console, branches, tuple(fulls), not_(done)
+        "at_end", "at the end", "the candidate was not promoted everywhere", console, branches, (settle,), not_(settled)
     )
     released = CheckPreconditions(
         ref_id="released",
@@ -122,10 +124,10 @@ def _end(spec: FleetSpec, console: ConsoleCalls, branches: Sequence[SiteBranch],
         role=Role.CHECK,
         limit=limits.CHECK,
         parents=removals,
-        expression=done,
+        expression=settled,
         comments="Here a run whose candidate was taken back ends TERMINAL. On success the take-back before it was skipped.",
     )
-    return [quorum, *consent, *fulls, revoke, *removals, released, *_retire(spec, console, branches, fulls, released)]
+    return [quorum, *consent, *fulls, settle, revoke, *removals, released, *_retire(spec, console, branches, fulls, released)]
 
 
 def _consent(spec: FleetSpec, console: ConsoleCalls, branches: Sequence[SiteBranch], quorum: Stage) -> list[Stage]:

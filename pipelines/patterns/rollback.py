@@ -63,6 +63,7 @@ def rollback_pipeline(spec: FleetSpec, workers: Mapping[str, Workers], console_u
         enabled=again,
     )
     second = console.revoke("revoke-again", "Revoke again", reason, (pause,), again)
+    revoked = any_of([is_(revoke, Status.SUCCEEDED), is_(revoke, Status.SKIPPED), is_(second, Status.SUCCEEDED)])
     removals: tuple[Stage, ...] = tuple(
         remove(
             f"remove-{site}",
@@ -70,8 +71,8 @@ def rollback_pipeline(spec: FleetSpec, workers: Mapping[str, Workers], console_u
             Cluster(account=here.site.spinnaker_account, namespace=here.site.namespace, application=spec.application),
             here,
             candidate(spec.application, FOUND_DIGEST12),
-            (revoke,),
-            None,
+            (second,),
+            revoked,
             limits.RETIRE,
         )
         for site, here in workers.items()
@@ -81,11 +82,11 @@ def rollback_pipeline(spec: FleetSpec, workers: Mapping[str, Workers], console_u
         name="Nothing of it is left",
         role=Role.CHECK,
         limit=limits.CHECK,
-        parents=(*removals, second),
+        parents=removals,
         expression=all_of(
             [
                 *(is_(removal, Status.SUCCEEDED) for removal in removals),
-                any_of([is_(revoke, Status.SUCCEEDED), is_(revoke, Status.SKIPPED), is_(second, Status.SUCCEEDED)]),
+                revoked,
             ]
         ),
     )

@@ -13,7 +13,7 @@ from pipelines.manifests.release import (
     TrackValue,
 )
 from pipelines.manifests.worker import Workers
-from pipelines.model.expressions import Expression, Status, all_of, is_not
+from pipelines.model.expressions import Expression, Status, all_of, is_
 from pipelines.model.failure import FailureStrategy
 from pipelines.model.stages import Cluster, DeleteManifest, Match, Role, Selector, Stage
 from pipelines.patterns import limits
@@ -77,10 +77,13 @@ def take_back(
 ) -> tuple[Stage, tuple[Stage, ...]]:
     """The call that revokes the release, and behind it a removal for each site that takes part.
 
+    Nothing is removed where the console does not revoke: one that is away gives nobody a job, and one that refuses calls the release
+    stable. The run then fails, and the rollback pipeline asks again.
+
     ``name`` tells the take-backs' refIds apart and ``when`` their names, as in "Revoke after aws-eu-central-1".
     """
     revoke = console.revoke(f"revoke-{name}", f"Revoke {when}", reason, parents, enabled)
-    begun = is_not(revoke, Status.SKIPPED)
+    revoked = is_(revoke, Status.SUCCEEDED)
     removals = tuple(
         remove(
             # A site's name has no underscore, so that no two of these are the same.
@@ -90,7 +93,7 @@ def take_back(
             branch.workers,
             candidate(branch.workers.application),
             (revoke,),
-            all_of([begun, branch.reached]),
+            all_of([revoked, branch.reached]),
         )
         for branch in branches
     )

@@ -14,7 +14,7 @@ from lorafleet.console.api.parameters import After, Limit, ReleaseId, SiteName, 
 from lorafleet.console.api.services import Here, Services
 from lorafleet.console.domain.records import Principal, Role
 from lorafleet.console.domain.redaction import printable
-from lorafleet.console.domain.refusals import NotFound, Unauthorized
+from lorafleet.console.domain.refusals import Conflict, NotFound, Unauthorized
 from lorafleet.contracts import paths
 from lorafleet.contracts.console_api import PageOf
 from lorafleet.contracts.jobs import DesiredWorkers
@@ -148,19 +148,29 @@ def report_fault(release_id: ReleaseId, site: SiteName, body: FaultReport, princ
 
 @router.post(paths.promote("{release_id}"), **STAGE)
 def promote(release_id: ReleaseId, principal: Scoped, here: Here) -> StageAnswer:
-    """Let the release have all requests."""
+    """Let the release have all requests. 409 where it may not: the stage that asks does not read the status."""
     answer = here.ledger.releases.promote(release_id, principal.subject)
     here.work.ring()
-    return answer
+    return _done(release_id, answer)
 
 
-@router.get(paths.promote("{release_id}"), **STAGE)
-def poll_promote(release_id: ReleaseId, principal: Scoped, here: Here) -> StageAnswer:
-    """How a promotion stands."""
-    state = here.ledger.releases.get(release_id).release.state
-    if state not in (ReleaseState.PROMOTING, ReleaseState.STABLE):
-        return StageAnswer(status=StageStatus.FAIL, detail=f"the release is {state}; no promotion was started")
-    return here.ledger.releases.promote(release_id, principal.subject)
+@router.post(paths.settle("{release_id}"), **STAGE)
+def settle(release_id: ReleaseId, principal: Scoped, here: Here) -> StageAnswer:
+    """The promotion holds: the release is the stable one, and leases of the old one drain. 409 where it is not promoted."""
+    answer = here.ledger.releases.settle(release_id, principal.subject)
+    here.work.ring()
+    return _done(release_id, answer)
+
+
+@router.get(paths.settle("{release_id}"), **STAGE)
+def poll_settle(release_id: ReleaseId, _: Scoped, here: Here) -> StageAnswer:
+    """Whether leases of the old release are left."""
+    view = here.ledger.releases.get(release_id)
+    if view.release.state is ReleaseState.STABLE:
+        return _passed("no lease of the old release is left")
+    if view.release.state is not ReleaseState.PROMOTING:
+        return StageAnswer(status=StageStatus.FAIL, detail=f"the release is {view.release.state}")
+    return StageAnswer(status=StageStatus.RUNNING, detail="leases of the old release drain")
 
 
 @router.post(paths.revoke("{release_id}"), **STAGE)
@@ -189,6 +199,12 @@ def _with_site(here: Services, release_id: str, site: str) -> ReleaseView:
     if site not in {goes.site for goes in view.release.sites}:
         raise NotFound(f"release {release_id} does not go to a site '{site}'")
     return view
+
+
+def _done(release_id: str, answer: StageAnswer) -> StageAnswer:
+    if answer.status is StageStatus.FAIL:
+        raise Conflict(f"release {release_id}: {answer.detail}")
+    return answer
 
 
 def _passed(detail: str) -> StageAnswer:

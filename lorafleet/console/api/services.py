@@ -13,10 +13,12 @@ from lorafleet.console.api.rate_limits import RateLimits
 from lorafleet.console.dataset_versions import DatasetVersions
 from lorafleet.console.domain.records import EventKind
 from lorafleet.console.domain.refusals import Fenced
+from lorafleet.console.domain.sealing import Sealer
 from lorafleet.console.group_commit import GroupCommit
 from lorafleet.console.objects.stores import Stores
 from lorafleet.console.ports import Ledger
 from lorafleet.console.settings import Settings
+from lorafleet.console.team_secrets import TeamSecrets
 from lorafleet.console.wakeups import Wakeup
 from lorafleet.contracts.jobs import Job, LeaseRequest, Progress
 
@@ -39,6 +41,7 @@ class Services:
     logins: LoginTokens = field(default_factory=LoginTokens)
     limits: RateLimits = field(init=False)
     preflights: Preflights = field(init=False)
+    secrets: TeamSecrets = field(init=False)
     lease: GroupCommit[LeaseRequest, Leased | None] = field(init=False)
     progress: GroupCommit[Progress, None] = field(init=False)
     _silence: Callable[[], None] = field(default=lambda: None, init=False)
@@ -46,6 +49,8 @@ class Services:
     def __post_init__(self) -> None:
         self.limits = RateLimits(self.settings.requests_per_second, self.settings.request_burst)
         self.preflights = Preflights(self.checks)
+        keys = [secret for secret in (self.settings.secret, self.settings.previous_secret) if secret]
+        self.secrets = TeamSecrets(self.ledger.secrets, Sealer(keys))
         self.lease = GroupCommit(self._lease)
         self.progress = GroupCommit(self._progress)
 

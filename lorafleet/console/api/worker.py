@@ -22,6 +22,7 @@ from lorafleet.contracts import layout, paths
 from lorafleet.contracts.jobs import (
     MAX_FILES,
     MAX_GRANTS,
+    AttemptSecrets,
     AttemptToken,
     CheckpointPublished,
     DatasetFiles,
@@ -42,6 +43,7 @@ from lorafleet.contracts.jobs import (
     Progress,
     PublishedObject,
     SamplePublished,
+    SecretsRequest,
 )
 from lorafleet.contracts.outcomes import OutcomeClass
 from lorafleet.contracts.problems import StorageError
@@ -148,6 +150,14 @@ def dataset(body: DatasetRequest, worker: Worker, here: Here) -> DatasetFiles:
     job = here.ledger.dispatcher.leased(body.job, body.fence)
     files = [item for item in _dataset_files(here, job) if body.after is None or item.key > body.after]
     return DatasetFiles(job=body.job, fence=body.fence, files=tuple(files[:MAX_FILES]), more=len(files) > MAX_FILES)
+
+
+@router.post(paths.SECRETS)
+def secrets(body: SecretsRequest, worker: Worker, here: Here) -> AttemptSecrets:
+    """Give the attempt that holds the lease what its job's team keeps for its training processes."""
+    same_attempt(worker, body)
+    found = here.secrets.opened(here.ledger.dispatcher.leased(body.job, body.fence).team)
+    return AttemptSecrets(job=body.job, fence=body.fence, secrets=dict(found.values), unreadable=found.unreadable)
 
 
 @router.post(paths.OUTCOME, status_code=204)

@@ -245,6 +245,17 @@ class TokenRecord:
 
 
 @dataclass(frozen=True)
+class SecretRecord:
+    """A team's secret, sealed as :mod:`lorafleet.console.domain.sealing` does."""
+
+    team: str
+    name: str
+    sealed: str
+    updated_at: datetime
+    updated_by: str
+
+
+@dataclass(frozen=True)
 class AuditRecord:
     """Who did what. ``digest`` chains each row to the one before it in its team."""
 

@@ -2,7 +2,8 @@
 
 SQLite: one process, which a lock file holds the others to; writers take turns at one lock, because SQLite's own waiting starves
 them. What must survive a power cut is written with ``synchronous=FULL``; progress and heartbeats with ``NORMAL``, which a killed
-process loses nothing of either. PostgreSQL: several consoles, which agree on the database's clock.
+process loses nothing of either. PostgreSQL: several consoles, which agree on the database's clock, and which the epoch of the
+database's home fences: every transaction begins with reading both.
 """
 
 import fcntl
@@ -16,6 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
+from psycopg.errors import ReadOnlySqlTransaction
 from sqlalchemy import (
     URL,
     Connection,
@@ -30,10 +32,12 @@ from sqlalchemy import (
     event,
     insert,
     make_url,
+    select,
     text,
     update,
 )
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import StaticPool
 
 from lorafleet.console.domain.records import EventKind
@@ -44,14 +48,20 @@ Listener = Callable[[Sequence[tuple[str, EventKind]]], None]
 Row = Mapping[str, Any]
 
 _WAIT_MS = 10_000
+_MOMENT = text("SELECT clock_timestamp() AS at, coalesce((SELECT epoch FROM home WHERE id = 1), 1) AS epoch")
+
+
+class HomeMoved(StorageError):
+    """Another site is the home by now. Nothing more is read or written here, and this console must end."""
 
 
 class Transaction:
-    """One transaction: its connection, its time, and the events that are written at its end."""
+    """One transaction: its connection, its time, the epoch of its home, and the events that are written at its end."""
 
-    def __init__(self, connection: Connection, now: datetime) -> None:
+    def __init__(self, connection: Connection, now: datetime, epoch: int = 1) -> None:
         self.connection = connection
         self.now = now
+        self.epoch = epoch
         self.postgres = connection.dialect.name == "postgresql"
         self._events: list[dict[str, Any]] = []
         self._at_end: dict[str, list[Callable[[], None]]] = {}
@@ -125,6 +135,10 @@ class Database:
         self._listeners: list[Listener] = []
         self._turn: threading.Lock | None = None
         self._process_lock: int | None = None
+        self._epoch: int | None = None
+        self._reassure: Callable[[], None] = _nothing_to_ask
+        self._in_doubt = False
+        self.moved: HomeMoved | None = None
         try:
             self._url = make_url(url)
         except ArgumentError:
@@ -132,6 +146,7 @@ class Database:
         if self._url.get_backend_name() == "postgresql":
             self.postgres = True
             self._durable = self._quick = self._reading = _postgres(self._url)
+            event.listen(self._durable, "invalidate", self._lost)
         elif self._url.get_backend_name() == "sqlite":
             self.postgres = False
             self._open_sqlite()
@@ -154,6 +169,15 @@ class Database:
         """For migrations."""
         return self._durable
 
+    def hold(self, epoch: int, reassure: Callable[[], None] | None = None) -> None:
+        """From now on refuse every transaction once the home has another epoch than this.
+
+        ``reassure`` asks the other site whether it was promoted, and raises where it was or cannot be asked. It is called before
+        the first transaction after the database was away, since that is when people promote.
+        """
+        self._epoch = epoch
+        self._reassure = reassure or _nothing_to_ask
+
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call ``listener`` after each commit of this process that wrote events, in the writer's thread; the answer ends it."""
         self._listeners.append(listener)
@@ -164,12 +188,13 @@ class Database:
         """A transaction that is committed at the end, or rolled back where the block raises.
 
         Raises:
+            HomeMoved: another site is the home.
             StorageError: the database does not answer or refuses.
         """
-        with self._taking_turns(), _plain_errors(), (self._durable if durable else self._quick).begin() as connection:
+        with self._taking_turns(), self._plain_errors(), (self._durable if durable else self._quick).begin() as connection:
             if self.postgres and not durable:
                 connection.execute(text("SET LOCAL synchronous_commit = off"))
-            transaction = Transaction(connection, self._now(connection))
+            transaction = self._begin(connection)
             yield transaction
             transaction.finish()
         if happened := transaction.happened:
@@ -178,10 +203,10 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
-        """A transaction that sees one state and writes nothing."""
+        """A transaction that sees one state and writes nothing. Raises as :meth:`write`."""
         shared = self._turn is not None and self._reading is self._durable
-        with self._taking_turns() if shared else _nothing(), _plain_errors(), self._reading.begin() as connection:
-            yield Transaction(connection, self._now(connection))
+        with self._taking_turns() if shared else _nothing(), self._plain_errors(), self._reading.begin() as connection:
+            yield self._begin(connection)
 
     def now(self) -> datetime:
         """The clock that deadlines are measured with."""
@@ -202,13 +227,36 @@ class Database:
             os.close(self._process_lock)
             self._process_lock = None
 
-    def _now(self, connection: Connection) -> datetime:
-        if self._clock is not None:
-            return self._clock()
-        if self.postgres:
-            at: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
-            return at.astimezone(UTC)
-        return datetime.now(UTC)
+    def _begin(self, connection: Connection) -> Transaction:
+        if not self.postgres:
+            return Transaction(connection, self.about_now())
+        if self._epoch is None:
+            # The table may still have to be made.
+            return Transaction(connection, datetime.now(UTC))
+        if self._in_doubt:
+            self._reassure()
+            self._in_doubt = False
+        found = connection.execute(_MOMENT).one()
+        if found.epoch != self._epoch:
+            self.moved = _moved(connection, self._epoch)
+            raise self.moved
+        return Transaction(connection, self._clock() if self._clock is not None else found.at.astimezone(UTC), self._epoch)
+
+    def _lost(self, *_: object) -> None:
+        self._in_doubt = True
+
+    @contextmanager
+    def _plain_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except PoolTimeout:
+            raise StorageError("the database does not answer in time", hint="see the database's own log") from None
+        except DBAPIError as error:
+            if isinstance(error.orig, ReadOnlySqlTransaction):
+                raise StorageError("the database is a standby", hint="'lorafleet standby promote' makes it the home") from None
+            self._in_doubt = self._in_doubt or isinstance(error, OperationalError)
+            # The statement and its parameters may hold what no log should.
+            raise StorageError(f"the database refused: {type(error.orig).__name__}", hint="see the database's own log") from error
 
     @contextmanager
     def _taking_turns(self) -> Iterator[None]:
@@ -234,13 +282,19 @@ def _nothing() -> Iterator[None]:
     yield
 
 
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    try:
-        yield
-    except DBAPIError as error:
-        # The statement and its parameters may hold what no log should.
-        raise StorageError(f"the database refused: {type(error.orig).__name__}", hint="see the database's own log") from error
+def _nothing_to_ask() -> None:
+    pass
+
+
+def _moved(connection: Connection, held: int) -> HomeMoved:
+    row = connection.execute(select(schema.home)).mappings().one_or_none()
+    if row is None:
+        return HomeMoved("the database has lost the row of its home", hint="restore it, and start the console again")
+    return HomeMoved(
+        f"{row['site']} is the home since {row['promoted_at']:%Y-%m-%d %H:%M:%S} UTC (epoch {row['epoch']});"
+        f" this console was started under epoch {held} and writes nothing more",
+        hint=f"use the console of {row['site']}",
+    )
 
 
 def _postgres(url: URL) -> Engine:
@@ -258,7 +312,8 @@ def _postgres(url: URL) -> Engine:
         pool_timeout=_WAIT_MS / 1000,
         pool_pre_ping=True,
         isolation_level="READ COMMITTED",
-        connect_args={"connect_timeout": 5, "options": options},
+        # Where the network swallows everything, the kernel gives up after the same time as a lock does.
+        connect_args={"connect_timeout": 5, "tcp_user_timeout": _WAIT_MS, "options": options},
     )
 
 

@@ -1,4 +1,4 @@
-"""Making a candidate the stable release: all requests go to it, and the old one's leases drain to a deadline."""
+"""Making a candidate the stable release: all requests go to it; once that is settled, the old one's leases drain to a deadline."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -30,10 +30,18 @@ def begin(transaction: Transaction, row: Row, passed: Sequence[str], actor: str)
     return {**row, **values}
 
 
+def settle(transaction: Transaction, row: Row, actor: str) -> Row:
+    """Make a promotion, whose row is locked, final: from here on nothing takes it back."""
+    values = {"settled_at": transaction.now, "updated_at": transaction.now}
+    transaction.execute(update(releases).where(releases.c.id == row["id"]).values(values))
+    chain.append(transaction, chain.FLEET, actor, "release.settle", row["id"], {})
+    return {**row, **values}
+
+
 def advance(transaction: Transaction, row: Row) -> StageAnswer:
     """Drain the old release where this one is promoted; PASS once nothing of it runs there."""
     registration = Registration.model_validate(row["registration"])
-    until: datetime = row["promoted_at"] + registration.drain
+    until: datetime = row["settled_at"] + registration.drain
     old = _old(transaction, row)
     live = and_(IS_LIVE, or_(*(and_(attempts.c.site == each["site"], attempts.c.digest == each["digest"]) for each in old)))
     left = _count(transaction, live) if old else 0
@@ -53,14 +61,15 @@ def advance(transaction: Transaction, row: Row) -> StageAnswer:
 
 
 def under_way(transaction: Transaction) -> Sequence[str]:
-    """Releases that are being promoted."""
-    return [row["id"] for row in transaction.all(select(releases.c.id).where(releases.c.state == ReleaseState.PROMOTING))]
+    """Releases whose promotion is settled, while leases of the old one drain."""
+    draining = (releases.c.state == ReleaseState.PROMOTING) & releases.c.settled_at.is_not(None)
+    return [row["id"] for row in transaction.all(select(releases.c.id).where(draining))]
 
 
 def resume(transaction: Transaction, release: str) -> None:
-    """:func:`advance` a release if it is still being promoted."""
+    """:func:`advance` a release if the old one still drains."""
     row = rollback.lock(transaction, release)
-    if row["state"] == ReleaseState.PROMOTING:
+    if row["state"] == ReleaseState.PROMOTING and row["settled_at"] is not None:
         advance(transaction, row)
 
 

@@ -64,13 +64,18 @@ class Granted(NamedTuple):
     attempt: dict[str, Any]
 
 
+FENCES_OF_A_HOME = 1_000_000
+"""No job is leased so often under one epoch of its home."""
+
+
 def grant(
     transaction: Transaction, row: Row, request: LeaseRequest, place: Place, lifetime: timedelta, lost_stores: Sequence[str]
 ) -> Granted:
     """Give a waiting job, whose row is locked, to a worker under a new fence; :func:`write` makes it so."""
     point = resume_point(transaction, row, lost_stores)
     start = point.step if point is not None else 0
-    deadline, fence = transaction.now + lifetime, row["fence"] + 1
+    # What the old home gave out last may not have reached the standby: a new home never gives out the same fence.
+    deadline, fence = transaction.now + lifetime, max(row["fence"], (transaction.epoch - 1) * FENCES_OF_A_HOME) + 1
     transaction.event(
         row,
         EventKind.LEASED,

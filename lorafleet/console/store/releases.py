@@ -111,7 +111,7 @@ class SqlReleases:
             row = rollback.lock(transaction, release)
             _site(row, site)
             step = fleet.steps(transaction, release)[site]["step"]
-            if row["state"] != ReleaseState.WATCHING or step == 0:
+            if not _watchable(row) or step == 0:
                 raise Conflict(
                     f"release {release} gets no requests in {site}: there is nothing to watch", hint="give it a share first"
                 )
@@ -172,30 +172,41 @@ class SqlReleases:
     def _take_back(self, release: str, reason: str, actor: str, breaches: Sequence[Breach]) -> ReleaseView:
         with self._database.write() as transaction:
             row = rollback.lock(transaction, release)
-            if row["state"] in (ReleaseState.STABLE, ReleaseState.RETIRED):
+            if row["state"] in (ReleaseState.STABLE, ReleaseState.RETIRED) or row["settled_at"] is not None:
                 raise Conflict(
-                    f"release {release} is {row['state']} and is never taken back",
+                    f"release {release} is stable and is never taken back",
                     hint="release the older image as a release of its own",
                 )
             rollback.take_back(transaction, row, reason, actor, breaches)
             return _view(transaction, _find(transaction, release))
 
     def promote(self, release: str, actor: str) -> StageAnswer:
-        """Begin the promotion, or say how it stands. Raises NotFound."""
+        """Give a release all requests of the sites where it has passed; again is harmless. Raises NotFound."""
         with self._database.write() as transaction:
             row = rollback.lock(transaction, release)
             state = ReleaseState(row["state"])
-            if state is ReleaseState.STABLE:
-                return StageAnswer(status=StageStatus.PASS, detail="it is the stable release")
             if state in (ReleaseState.ROLLED_BACK, ReleaseState.RETIRED):
-                return StageAnswer(status=StageStatus.FAIL, detail=row["reason"] or f"it is {state}")
-            if state is not ReleaseState.PROMOTING:
+                return _over(row)
+            if state not in (ReleaseState.PROMOTING, ReleaseState.STABLE):
                 registration = Registration.model_validate(row["registration"])
                 passed = [site for site, status in _newest_watches(transaction, release).items() if status is StageStatus.PASS]
                 if len(passed) < registration.quorum:
                     what = f"{len(passed)} of {registration.quorum} sites have passed their watch"
                     return StageAnswer(status=StageStatus.FAIL, detail=what)
-                row = promotion.begin(transaction, row, passed, actor)
+                promotion.begin(transaction, row, passed, actor)
+            return StageAnswer(status=StageStatus.PASS, detail="it has all requests")
+
+    def settle(self, release: str, actor: str) -> StageAnswer:
+        """Make a promotion final, or say how far the old release has drained. Raises NotFound."""
+        with self._database.write() as transaction:
+            row = rollback.lock(transaction, release)
+            state = ReleaseState(row["state"])
+            if state is ReleaseState.STABLE:
+                return StageAnswer(status=StageStatus.PASS, detail="it is the stable release")
+            if state is not ReleaseState.PROMOTING:
+                return _over(row)
+            if row["settled_at"] is None:
+                row = promotion.settle(transaction, row, actor)
             return promotion.advance(transaction, row)
 
     def verdict(self, release: str) -> Verdict:
@@ -204,11 +215,11 @@ class SqlReleases:
 
     def live(self) -> Sequence[tuple[ReleaseView, Registration]]:
         """Candidates that have requests now."""
-        states = (ReleaseState.WATCHING, ReleaseState.PROMOTING)
+        states = releases.c.state.in_((ReleaseState.WATCHING, ReleaseState.PROMOTING))
+        statement = select(releases).where(states, releases.c.settled_at.is_(None)).order_by(releases.c.number)
         with self._database.read() as transaction:
             return [
-                (_view(transaction, row), Registration.model_validate(row["registration"]))
-                for row in transaction.all(select(releases).where(releases.c.state.in_(states)).order_by(releases.c.number))
+                (_view(transaction, row), Registration.model_validate(row["registration"])) for row in transaction.all(statement)
             ]
 
     def latencies(self, release: str, site: str, window: timedelta) -> Sequence[float]:
@@ -235,6 +246,14 @@ def _find(transaction: Transaction, release: str) -> Row:
     if row is None:
         raise NotFound(f"there is no release {release}")
     return row
+
+
+def _watchable(row: Row) -> bool:
+    return row["state"] in (ReleaseState.WATCHING, ReleaseState.PROMOTING) and row["settled_at"] is None
+
+
+def _over(row: Row) -> StageAnswer:
+    return StageAnswer(status=StageStatus.FAIL, detail=row["reason"] or f"it is {row['state']}")
 
 
 def _site(row: Row, site: str) -> SiteRelease:

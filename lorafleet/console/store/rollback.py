@@ -30,8 +30,8 @@ def lock(transaction: Transaction, release: str) -> Row:
 
 
 def take_back(transaction: Transaction, row: Row, reason: str, actor: str, breaches: Sequence[Breach] = ()) -> None:
-    """Roll back a release that is under way; its row is locked. One that is over stays as it is."""
-    if row["state"] not in UNDER_WAY:
+    """Roll back a release that is under way; its row is locked. One that is over, or settled, stays as it is."""
+    if row["state"] not in UNDER_WAY or row["settled_at"] is not None:
         return
     release: str = row["id"]
     values = {

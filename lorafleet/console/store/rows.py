@@ -12,6 +12,7 @@ from lorafleet.console.domain.records import (
     EventRecord,
     JobRecord,
     Role,
+    SecretRecord,
     TokenRecord,
     VersionRecord,
 )
@@ -120,6 +121,11 @@ def token(row: Row) -> TokenRecord:
         role=Role(row["role"]),
         **{name: row[name] for name in ("id", "team", "name", "created_at", "expires_at", "last_used_at", "revoked_at")},
     )
+
+
+def secret(row: Row) -> SecretRecord:
+    """A row of ``team_secrets``."""
+    return SecretRecord(row["team"], row["name"], row["ciphertext"], row["updated_at"], row["updated_by"])
 
 
 def audit(row: Row) -> AuditRecord:

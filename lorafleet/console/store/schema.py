@@ -263,6 +263,7 @@ releases = Table(
     Column("answered_at", Instant),
     Column("unanswered", JSON, nullable=False, default=list),
     Column("promoted_at", Instant),
+    Column("settled_at", Instant),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     Index("ix_releases_application_state", "application", "state"),

@@ -49,6 +49,8 @@ EXAMPLES: dict[type, dict[str, Any]] = {
     jobs.Grants: {**ATTEMPT, "grants": [GRANT]},
     jobs.DatasetRequest: {**ATTEMPT, "after": "datasets/cats/v1/1.png"},
     jobs.DatasetFiles: {**ATTEMPT, "files": [stored("datasets/cats/v1/2.png")], "more": True},
+    jobs.SecretsRequest: ATTEMPT,
+    jobs.AttemptSecrets: {**ATTEMPT, "secrets": {"WANDB_API_KEY": "s3cr3t"}, "unreadable": ["HF_TOKEN"]},
     jobs.Heartbeat: {**ATTEMPT, "sequence": 0, "phase": "training", "sent_at": NOW},
     jobs.HeartbeatReply: {**ATTEMPT, "order": "hand_back", "deadline": NOW},
     jobs.Progress: {**ATTEMPT, "step": 20, "total_steps": 100, "metrics": {"loss": 0.1}, "sent_at": NOW},
@@ -82,7 +84,7 @@ def test_messages_survive_the_wire_and_refuse_unknown_keys(message: Any) -> None
         setattr(sent, next(iter(message.model_fields)), None)
 
 
-@pytest.mark.parametrize("message", [jobs.Enrolment, jobs.AttemptToken, jobs.Grants, jobs.Lease])
+@pytest.mark.parametrize("message", [jobs.Enrolment, jobs.AttemptToken, jobs.Grants, jobs.Lease, jobs.AttemptSecrets])
 def test_secrets_travel_but_are_never_shown(message: Any) -> None:
     sent = message.model_validate(EXAMPLES[message])
     assert "s3cr3t" in sent.model_dump_json()
@@ -111,6 +113,9 @@ def test_a_refused_secret_is_not_shown_either() -> None:
         (jobs.LeaseRequest, {"release": "lora-scripts:latest"}),
         (jobs.LeaseRequest, {"wait_seconds": 61}),
         (jobs.GrantRequest, {"objects": []}),
+        (jobs.AttemptSecrets, {"secrets": {"LD_PRELOAD": "x"}}),
+        (jobs.AttemptSecrets, {"secrets": {"wandb": "x"}}),
+        (jobs.AttemptSecrets, {"unreadable": ["PATH"]}),
         (jobs.LogLines, {"lines": ["x" * 1001]}),
         (jobs.LogLines, {"lines": ["x" * 1000] * 25}),
         (jobs.CheckpointPublished, {"stores": []}),

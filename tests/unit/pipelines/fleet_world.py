@@ -102,6 +102,11 @@ class FleetWorld:
             self.shares = dict.fromkeys(self.shares, 10_000)
             self.later_end(orca, "hold", True)
             return 0.5, True
+        if path == "/settle" and stage["method"] == "POST":
+            if self.state != "promoting":
+                return 0.1, False
+            self.state = "stable"
+            return 0.5, True
         if path == "" and self.breach_at is not None:
             return 0.5, False
         return None if path == "" else (self.slow.get(ref, 1.0), True)

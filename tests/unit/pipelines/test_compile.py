@@ -83,7 +83,7 @@ def test_the_digest_comes_with_the_run() -> None:
         [pipeline.to_json() for pipeline in compiled(fleet(cluster(AWS), image=f"registry.example.org/x/y@{DIGEST}"))]
     )
     assert text.count(DIGEST) == 1
-    assert text.count("123456789012.dkr.ecr.eu-central-1.amazonaws.com/example/y@${parameters.image_digest}") == 4
+    assert text.count("123456789012.dkr.ecr.eu-central-1.amazonaws.com/example/y@${parameters.image_digest}") == 3
 
 
 def test_no_parameter_holds_a_token() -> None:
@@ -123,7 +123,7 @@ def test_a_watch_that_the_console_refuses(watch: str) -> None:
 )
 def test_each_share_is_watched_before_the_next(strategy: str, share: str | None, watched: list[str]) -> None:
     release, _ = compiled(fleet(cluster(AWS, strategy, **({"share": share} if share else {}))))
-    shares = [stage.name.split()[1] for stage in release.stages if stage.role is Role.SHARE and stage.name != "Promote"]
+    shares = [stage.name.split()[1] for stage in release.stages if stage.role is Role.SHARE and stage.name not in ("Promote", "Settle")]
     assert shares == watched
     steps = [stage["payload"]["step"] for stage in release.to_json()["stages"] if stage["refId"].startswith("share-")]
     assert steps == list(range(1, len(watched) + 1))

@@ -90,11 +90,15 @@ function list(lines) {
   refused.hidden = !lines.length;
 }
 
+let busy = false;
+
 async function upload(files) {
+  if (busy) return;
   if (!files.length) {
     text.textContent = said("Nothing");
     return;
   }
+  busy = true;
   list([]);
   bar.hidden = false;
   bar.value = 0;
@@ -142,6 +146,7 @@ async function upload(files) {
     if (left.length) sessionStorage.setItem("refused", JSON.stringify({ dataset: drop.dataset.dataset, left }));
     window.location.assign(`/datasets/${drop.dataset.dataset}`);
   } catch (error) {
+    busy = false;
     bar.hidden = true;
     text.textContent = said("Failed", { reason: error.message });
     list(left);
@@ -169,9 +174,15 @@ if (drop) {
     await upload(found);
   });
   for (const id of ["pick-files", "pick-folder"]) {
-    document.getElementById(id).addEventListener("change", (event) => {
-      upload([...event.target.files].map((file) => ({ file, name: file.webkitRelativePath || file.name })));
-    });
+    const input = document.getElementById(id);
+    const take = () => {
+      const files = [...input.files].map((file) => ({ file, name: file.webkitRelativePath || file.name }));
+      input.value = "";
+      if (files.length) upload(files);
+    };
+    input.addEventListener("change", take);
+    // Files that were chosen before this script was there.
+    take();
   }
   // What was left out is told on the page that follows.
   const kept = JSON.parse(sessionStorage.getItem("refused") ?? "null");

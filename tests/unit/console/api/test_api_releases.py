@@ -211,7 +211,9 @@ def train(console: RunningConsole, worker: MakeWorker, release: str, outcome: st
 
 def test_a_good_release_is_watched_and_promoted(console: RunningConsole, worker: MakeWorker) -> None:
     release, pipeline = registered(console)
-    assert StageAnswer.model_validate(pipeline.get(paths.promote(release)).json()).status == "FAIL"
+    problem(pipeline.post(paths.promote(release)), 409)
+    problem(pipeline.post(paths.settle(release)), 409)
+    assert StageAnswer.model_validate(pipeline.get(paths.settle(release)).json()).status == "FAIL"
     share = StageAnswer.model_validate(pipeline.put(paths.share(release, "a"), json={"step": 1}).json())
     assert (share.status, share.detail) == ("PASS", "a: share 100%")
     started = StageAnswer.model_validate(pipeline.post(paths.watches(release, "a"), json={"seconds": 1, "deadline": 30}).json())
@@ -224,7 +226,8 @@ def test_a_good_release_is_watched_and_promoted(console: RunningConsole, worker:
     assert verdict.counts["a"].succeeded == 1
     assert [row["site"] for row in pipeline.get(paths.desired_workers(release)).json()] == ["a"]
     assert f'site="a",release="{DIGEST}"' in console.anonymous().get("/metrics").text
-    assert polled(pipeline, paths.promote(release)).status == "PASS"
+    assert StageAnswer.model_validate(pipeline.post(paths.promote(release)).json()).status == "PASS"
+    assert polled(pipeline, paths.settle(release)).status == "PASS"
     assert console.admin.get(paths.RELEASES).json()["rows"][0]["release"]["state"] == "stable"
 
 

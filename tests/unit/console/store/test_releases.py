@@ -14,7 +14,7 @@ from lorafleet.contracts.job_states import AttemptState, JobState
 from lorafleet.contracts.jobs import JobKind, Order
 from lorafleet.contracts.outcomes import OutcomeClass
 from lorafleet.contracts.release import Breach, Decision, HardFault, ReleaseState, Track
-from lorafleet.contracts.release_api import StageStatus, Watch
+from lorafleet.contracts.release_api import StageAnswer, StageStatus, Watch
 from lorafleet.contracts.shares import Share, draw
 
 ANOTHER = "sha256:" + "d" * 64
@@ -331,11 +331,34 @@ def passed(actors: Actors, sites: tuple[str, ...] = ("aws", "gcp"), **more: obje
     return release
 
 
+def promoted_and_settled(actors: Actors, release: str) -> StageAnswer:
+    assert actors.ledger.releases.promote(release, "ci").status is StageStatus.PASS
+    return actors.ledger.releases.settle(release, "ci")
+
+
+def test_a_promoted_release_is_watched_on_and_nothing_drains_before_it_is_settled(actors: Actors) -> None:
+    actors.submit()
+    old = actors.started("aws", "old")
+    release = passed(actors, drain="1s")
+    assert actors.ledger.releases.settle(release, "ci").status is StageStatus.FAIL
+    assert actors.ledger.releases.promote(release, "ci").status is StageStatus.PASS
+    watch = actors.ledger.releases.start_watch(release, "aws", Watch(seconds=5, deadline=5))
+    actors.clock.advance(5)
+    actors.ledger.dispatcher.expire(GRACE)
+    assert actors.beat(*old).order is Order.CONTINUE
+    assert actors.ledger.releases.get(release).release.state is ReleaseState.PROMOTING
+    assert actors.ledger.releases.watch(release, "aws", watch).status is StageStatus.PASS
+    assert actors.ledger.releases.settle(release, "ci").status is StageStatus.RUNNING
+    with pytest.raises(Conflict, match="nothing to watch"):
+        actors.ledger.releases.start_watch(release, "aws", Watch(seconds=5, deadline=5))
+    assert actors.ledger.releases.live() == []
+
+
 def test_promotion_drains_the_old_release_and_retires_it(actors: Actors) -> None:
     actors.submit()
     old = actors.started("aws", "old")
     release = passed(actors, drain="1h")
-    assert actors.ledger.releases.promote(release, "ci").status is StageStatus.RUNNING
+    assert promoted_and_settled(actors, release).status is StageStatus.RUNNING
     view = actors.ledger.releases.get(release)
     assert (view.release.state, view.release.share("aws"), view.release.verdict.decision) == (
         ReleaseState.PROMOTING, Share(10_000), Decision.PASSED,
@@ -349,9 +372,11 @@ def test_promotion_drains_the_old_release_and_retires_it(actors: Actors) -> None
     actors.ledger.dispatcher.expire(GRACE)
     assert actors.beat(*old).order is Order.HAND_BACK
     actors.publish(*old, 40)
-    assert actors.ledger.releases.promote(release, "ci").status is StageStatus.RUNNING
+    assert actors.ledger.releases.settle(release, "ci").status is StageStatus.RUNNING
+    with pytest.raises(Conflict, match="never taken back"):
+        actors.ledger.releases.revoke(release, "too late", "someone")
     actors.end(*old, OutcomeClass.PREEMPTED, 40)
-    answer = actors.ledger.releases.promote(release, "ci")
+    answer = actors.ledger.releases.settle(release, "ci")
     assert (answer.status, answer.detail) == (StageStatus.PASS, "stable in aws, gcp")
     view = actors.ledger.releases.get(release)
     assert (view.release.state, view.release.track) == (ReleaseState.STABLE, Track.STABLE)
@@ -361,14 +386,14 @@ def test_promotion_drains_the_old_release_and_retires_it(actors: Actors) -> None
     assert found[0].resume is not None
     assert found[0].resume.step == 40
     assert actors.ledger.jobs.attempts("red", found[0].id)[-1].track is Track.STABLE
-    assert actors.ledger.releases.promote(release, "ci").status is StageStatus.PASS
+    assert actors.ledger.releases.settle(release, "ci").status is StageStatus.PASS
     with pytest.raises(Conflict, match="never taken back"):
         actors.ledger.releases.revoke(release, "too late", "someone")
 
 
 def test_the_release_before_is_retired(actors: Actors) -> None:
     first = passed(actors)
-    assert actors.ledger.releases.promote(first, "ci").status is StageStatus.PASS
+    assert promoted_and_settled(actors, first).status is StageStatus.PASS
     second = actors.register(ANOTHER)
     for site in actors.sites:
         actors.ledger.releases.set_share(second.id, site, 1)
@@ -378,7 +403,7 @@ def test_the_release_before_is_retired(actors: Actors) -> None:
             actors.end(*actors.started(site, "n", ANOTHER), OutcomeClass.SUCCEEDED)
         actors.clock.advance(1)
         actors.ledger.releases.watch(second.id, site, watch)
-    assert actors.ledger.releases.promote(second.id, "ci").status is StageStatus.PASS
+    assert promoted_and_settled(actors, second.id).status is StageStatus.PASS
     states = [actors.ledger.releases.get(each).release.state for each in (first, second.id)]
     assert states == [ReleaseState.RETIRED, ReleaseState.STABLE]
 
@@ -387,10 +412,10 @@ def test_a_worker_that_never_hands_back_loses_its_lease(actors: Actors) -> None:
     job = actors.submit().id
     old = actors.started("aws", "old")
     release = passed(actors, drain="1m")
-    actors.ledger.releases.promote(release, "ci")
+    promoted_and_settled(actors, release)
     actors.clock.advance(60 + HAND_BACK.total_seconds())
     actors.beat(*old)
-    assert actors.ledger.releases.promote(release, "ci").status is StageStatus.PASS
+    assert actors.ledger.releases.settle(release, "ci").status is StageStatus.PASS
     assert actors.ledger.jobs.get("red", job).state is JobState.WAITING
     with pytest.raises(Fenced):
         actors.beat(*old)
@@ -417,7 +442,7 @@ def test_a_site_that_was_not_reached_keeps_the_old_release(actors: Actors) -> No
         sample(actors, OutcomeClass.SUCCEEDED)
     actors.clock.advance(1)
     actors.ledger.releases.watch(release, "aws", watch)
-    answer = actors.ledger.releases.promote(release, "ci")
+    answer = promoted_and_settled(actors, release)
     assert (answer.status, answer.detail) == (StageStatus.PASS, "stable in aws")
     actors.submit()
     actors.submit()
@@ -431,14 +456,17 @@ def test_a_breach_while_promoting_gives_everything_to_the_old_release(actors: Ac
     actors.submit()
     old = actors.started("aws", "old")
     release = passed(actors)
-    assert actors.ledger.releases.promote(release, "ci").status is StageStatus.RUNNING
+    assert actors.ledger.releases.promote(release, "ci").status is StageStatus.PASS
+    watch = actors.ledger.releases.start_watch(release, "aws", Watch(seconds=60, deadline=60))
     fault = Breach(site="aws", at=actors.clock.at, fault=HardFault.SMOKE_JOB)
     actors.ledger.releases.breach(release, [fault], "")
     actors.beat(*old)
     actors.submit()
     assert actors.lease("gcp", "c9", CANDIDATE) is None
     assert actors.lease("gcp", "old2") is not None
+    assert actors.ledger.releases.watch(release, "aws", watch).status is StageStatus.FAIL
     assert actors.ledger.releases.promote(release, "ci").status is StageStatus.FAIL
+    assert actors.ledger.releases.settle(release, "ci").status is StageStatus.FAIL
 
 
 def test_desired_workers_follow_queue_share_and_size(actors: Actors) -> None:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from lorafleet.contracts import layout, paths
 from lorafleet.contracts.jobs import (
+    AttemptSecrets,
     AttemptToken,
     CheckpointPublished,
     DatasetFiles,
@@ -38,6 +39,7 @@ from lorafleet.contracts.jobs import (
     PublishedObject,
     ResumePoint,
     SamplePublished,
+    SecretsRequest,
 )
 from lorafleet.contracts.training import from_mapping
 
@@ -53,6 +55,7 @@ MODELS: dict[str, type[BaseModel]] = {
     paths.CHECKPOINT: CheckpointPublished,
     paths.GRANTS: GrantRequest,
     paths.DATASET: DatasetRequest,
+    paths.SECRETS: SecretsRequest,
     paths.OUTCOME: Outcome,
 }
 
@@ -71,6 +74,8 @@ class ProtocolServer:
         self.protocol = 1
         self.loses_outputs_once = False
         self.heartbeat_seconds = 0.2
+        self.secrets: dict[str, str] = {}
+        self.unreadable: tuple[str, ...] = ()
         self.credential = CREDENTIAL
         self.waiting: deque[Job] = deque()
         self.fences: dict[str, int] = {}
@@ -188,6 +193,8 @@ class ProtocolServer:
                 if key.startswith(prefix) and (message.after is None or key > message.after)
             ]
             return DatasetFiles(**attempt, files=tuple(files[:2]), more=len(files) > 2)
+        if isinstance(message, SecretsRequest):
+            return AttemptSecrets.model_validate({**attempt, "secrets": self.secrets, "unreadable": self.unreadable})
         if isinstance(message, GrantRequest):
             return Grants(
                 **attempt, grants=tuple(self._grant(store, item, message) for store in STORES for item in message.objects)
