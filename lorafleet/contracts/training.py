@@ -85,7 +85,10 @@ class TrainingConfig(BaseModel):
     cache_text: bool = _key("data", "Encode each caption once; has no effect where the text encoder is trained.", default=True)
     cache_dir: str | None = _key("data", "Where encodings are kept; runs may share it. Default: OUTPUT_DIR/cache.", default=None)
 
-    base_model: str = _key("model", "A .safetensors file, a diffusers or transformers folder, or a URL of either.")
+    base_model: str = _key(
+        "model",
+        "A .safetensors file, a diffusers or transformers folder, or a URL of either; in the console a name below the workers' --models.",
+    )
     base_config: str | None = _key(
         "model", "Folder of component configs for a single file with its own architecture; default: the family's.", default=None
     )

@@ -123,7 +123,9 @@ def test_a_watch_that_the_console_refuses(watch: str) -> None:
 )
 def test_each_share_is_watched_before_the_next(strategy: str, share: str | None, watched: list[str]) -> None:
     release, _ = compiled(fleet(cluster(AWS, strategy, **({"share": share} if share else {}))))
-    shares = [stage.name.split()[1] for stage in release.stages if stage.role is Role.SHARE and stage.name not in ("Promote", "Settle")]
+    shares = [
+        stage.name.split()[1] for stage in release.stages if stage.role is Role.SHARE and stage.name not in ("Promote", "Settle")
+    ]
     assert shares == watched
     steps = [stage["payload"]["step"] for stage in release.to_json()["stages"] if stage["refId"].startswith("share-")]
     assert steps == list(range(1, len(watched) + 1))
