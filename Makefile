@@ -17,7 +17,7 @@ help:
 	@echo 'make demo     train a LoRA on real photographs, in about two minutes'
 	@echo 'make test     the tests that need no engine'
 	@echo 'make lint     ruff, mypy, import-linter'
-	@echo 'make engines  the tests against real servers (S3)'
+	@echo 'make engines  the tests against real servers: S3, Orca, Kubernetes, PostgreSQL, Chromium (half an hour)'
 	@echo 'make bench    the benchmarks of docs/benchmarks.md'
 	@echo 'make lock     resolve requirements/*.txt anew'
 
@@ -43,7 +43,9 @@ test: $(VENV)/.synced
 
 engines: $(VENV)/.synced
 	@tests/engines/s3/build.sh
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/engines
+	@tests/engines/kubernetes/build.sh
+	@tests/engines/orca/build.sh
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/engines tests/browser
 
 lint: $(VENV)/.synced
 	@$(BIN)/ruff check .
@@ -62,6 +64,7 @@ docs: $(VENV)/.synced
 bench: $(VENV)/.synced
 	@$(BIN)/python benchmarks/image_vs_diffusers.py
 	@$(BIN)/python benchmarks/text_vs_trl.py
+	@$(BIN)/python benchmarks/console_store.py
 
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 lock: $(VENV)/.synced
