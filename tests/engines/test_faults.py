@@ -1,17 +1,15 @@
 """The table of faults: each ends as it was written down before. Trials that break nothing of each other's run side by side."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from functools import partial
 
 import pytest
 
 from tests.engines.delivery.console import Console
-from tests.engines.delivery.console_stand_in import ConsoleStandIn
 from tests.engines.delivery.faults import FAULTS, Fault
 from tests.engines.delivery.real_console import RealConsole
-from tests.engines.delivery.trial import Ended, Trial, ready
+from tests.engines.delivery.trial import Ended, Trial
 from tests.engines.kubernetes.cluster import Cluster
 from tests.engines.orca.echo import Echo
 from tests.engines.orca.engine import OrcaEngine
@@ -19,14 +17,12 @@ from tests.engines.pki import Authority
 
 pytestmark = [pytest.mark.timeout(1800)]
 
-REAL = os.environ.get("LORAFLEET_TRIALS_CONSOLE") == "real"
 AT_ONCE = int(os.environ.get("LORAFLEET_TRIALS_AT_ONCE", "6"))
 
 
 @pytest.fixture(scope="module")
 def console(authority: Authority, sites: Mapping[str, Cluster], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
-    folder = tmp_path_factory.mktemp("console")
-    console = RealConsole(authority, folder, sites) if REAL else ConsoleStandIn(authority, folder, partial(ready, sites))
+    console = RealConsole(authority, tmp_path_factory.mktemp("console"), sites)
     yield console
     console.close()
 
@@ -50,8 +46,30 @@ def trials(
     with ThreadPoolExecutor(AT_ONCE) as pool, ThreadPoolExecutor(1) as single:
         together = {fault.name: pool.submit(run, fault, []) for fault in chosen if not fault.alone}
         alone = {fault.name: single.submit(run, fault, list(together.values())) for fault in chosen if fault.alone}
-        yield {**together, **alone}
+        found = {**together, **alone}
+        yield found
     echo.close()
+    _print_table(request, chosen, found)
+
+
+def _print_table(request: pytest.FixtureRequest, chosen: Sequence[Fault], trials: Mapping[str, Future[Ended]]) -> None:
+    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:
+        return
+    row = "{:<30} {:<12} {:<12} {:<10} {:>14}"
+    reporter.write_line("")
+    reporter.write_line(row.format("fault", "release", "console", "rollback", "pods gone"))
+    for fault in chosen:
+        future = trials[fault.name]
+        if future.exception() is not None:
+            reporter.write_line(f"{fault.name:<30} did not end")
+            continue
+        ended = future.result()
+        gone = ended.clocks.pods_gone
+        rollback = ended.rollback["status"] if ended.rollback else "-"
+        reporter.write_line(
+            row.format(fault.name, ended.release["status"], ended.state, rollback, "-" if gone is None else f"{gone:.1f} s after")
+        )
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)

@@ -74,6 +74,10 @@ class Waves:
         return ["0", "2", "4"]
 
     def encode(self, control: Control) -> tuple[_Rows, _Rows | None]:
+        if told := [os.environ.get(name, "nothing") for name in FAULTS.get("tells", ())]:
+            print(f"the variables are: {told}", flush=True)
+        if FAULTS.get("blurts"):
+            raise RuntimeError(f"not taken: {os.environ[FAULTS['blurts']]}")
         for number in range(int(FAULTS.get("encode_seconds", 0) * 20)):
             control.check()
             control.progress("encoding waves", number, 100)

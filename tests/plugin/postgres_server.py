@@ -30,9 +30,9 @@ def find_binaries() -> Path | None:
 
 
 class PostgresServer:
-    """A running server. ``settings`` are lines of postgresql.conf and win over the fast ones."""
+    """A running server. ``settings`` are lines of postgresql.conf and win over the fast ones; ``home`` makes it a standby of that."""
 
-    def __init__(self, binaries: Path, settings: Sequence[str] = ()) -> None:
+    def __init__(self, binaries: Path, settings: Sequence[str] = (), home: "PostgresServer | None" = None) -> None:
         self._binaries = binaries
         self._settings = (*_FAST, *settings)
         self._names = count(1)
@@ -44,7 +44,11 @@ class PostgresServer:
         if os.geteuid() == 0:
             user = pwd.getpwnam(self._user())
             os.chown(self.folder, user.pw_uid, user.pw_gid)
-        self._run("initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+        if home is None:
+            self._run("initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+        else:
+            of = ("-h", "127.0.0.1", "-p", str(home.port), "-U", "postgres")
+            self._run("pg_basebackup", "-D", str(self.data), *of, "-R", "--checkpoint=fast", "--no-sync")
         self.start()
 
     def start(self) -> None:
@@ -73,6 +77,14 @@ class PostgresServer:
             self._process.wait(30)
             self._process = None
 
+    def freeze(self) -> None:
+        """Let it hang: connections are made by the kernel, and nobody answers."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._signal_all(signal.SIGCONT)
+
     def remove(self) -> None:
         """End it and delete all of it."""
         self.stop()
@@ -91,6 +103,14 @@ class PostgresServer:
     def drop(self, name: str) -> None:
         """Delete a database, connected to or not."""
         self._sql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        # The postmaster first, so that it starts no more of them meanwhile.
+        os.kill(self._process.pid, number)
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        for child in children:
+            os.kill(int(child), number)
 
     def _sql(self, statement: str) -> None:
         with psycopg.connect(self.plain_url("postgres"), autocommit=True) as connection:

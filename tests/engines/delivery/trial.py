@@ -7,8 +7,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import requests
-
 from lorafleet.contracts.image import digest12
 from lorafleet.contracts.release import ReleaseState
 from pipelines.compile import compile_fleet
@@ -177,13 +175,3 @@ class Trial:
         if names == {new}:
             return Workers.NEW
         return Workers.OLD if names == {old} else None
-
-
-def ready(sites: Mapping[str, Cluster], application: str, site: str, release: str) -> int:
-    """How many workers of a release are Ready in a site; none where its API does not answer."""
-    try:
-        pods = sites[site].pods(application, _WORKERS.format(application, release))
-    except requests.RequestException:
-        return 0
-    conditions = [condition for pod in pods for condition in (pod.get("status") or {}).get("conditions") or []]
-    return sum(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)

@@ -4,8 +4,6 @@ import logging
 import threading
 from typing import Any
 
-import requests
-
 from tests.engines.orca.engine import ENDED, Execution, OrcaEngine
 
 _log = logging.getLogger(__name__)
@@ -38,8 +36,8 @@ class Echo:
                     if execution["id"] not in self._seen:
                         self._start(execution)
                         self._seen.add(execution["id"])
-            except (requests.RequestException, RuntimeError) as error:
-                _log.warning("Orca does not answer, or is being restarted: %s", error)
+            except Exception as error:  # noqa: BLE001  (a thread that ends here would start no rollback for any trial any more)
+                _log.warning("Orca does not answer, or is being restarted: %r", error)
 
     def _ended(self) -> list[Execution]:
         applications = {each["application"] for each in self._orca.front50.pipelines.values()}

@@ -1,3 +1,4 @@
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from lorafleet.contracts.training import FREE_TO_CHANGE, TrainingConfig, from_ma
 from trainer.worker.places import local_config
 
 
-def places(tmp_path: Path, **keys: Any) -> dict[str, Any]:
+def places(tmp_path: Path, secrets: Collection[str] = (), **keys: Any) -> dict[str, Any]:
     models = tmp_path / "models"
     (models / "llama").mkdir(parents=True, exist_ok=True)
     (models / "chat.jinja").touch()
@@ -16,7 +17,16 @@ def places(tmp_path: Path, **keys: Any) -> dict[str, Any]:
     if not (models / "link").is_symlink():
         (models / "link").symlink_to(tmp_path / "outside")
     config = from_mapping({"train_data_dir": "data", "output_dir": "output", "base_model": "llama", **keys})
-    return local_config(config, name="job-1", folder=tmp_path / "attempt", resume=None, models=models, cache=None, device="cpu")
+    return local_config(
+        config,
+        name="job-1",
+        folder=tmp_path / "attempt",
+        resume=None,
+        models=models,
+        cache=None,
+        device="cpu",
+        secrets=secrets,
+    )
 
 
 def test_places_are_this_machines_and_the_rest_is_the_jobs(tmp_path: Path) -> None:
@@ -32,6 +42,21 @@ def test_another_machines_places_are_no_reason_not_to_go_on(tmp_path: Path) -> N
     given = from_mapping({"train_data_dir": "data", "output_dir": "output", "base_model": "llama"}).model_dump()
     changed = {key for key, value in places(tmp_path).items() if value != given[key]}
     assert changed <= FREE_TO_CHANGE
+
+
+@pytest.mark.parametrize(
+    ("secrets", "given", "loggers"),
+    [
+        ([], ["jsonl"], ["jsonl"]),
+        (["HF_TOKEN"], ["jsonl"], ["jsonl"]),
+        (["HF_TOKEN", "WANDB_API_KEY"], ["jsonl"], ["jsonl", "wandb"]),
+        (["WANDB_API_KEY"], ["wandb"], ["wandb"]),
+    ],
+)
+def test_a_team_with_a_key_of_weights_and_biases_finds_its_runs_there(
+    tmp_path: Path, secrets: list[str], given: list[str], loggers: list[str]
+) -> None:
+    assert places(tmp_path, secrets, loggers=given)["loggers"] == loggers
 
 
 @pytest.mark.parametrize("key", ["base_model", "base_config", "chat_template", "metadata_path", "validation_data_dir"])
