@@ -5,6 +5,7 @@ import struct
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -48,8 +49,18 @@ class TcpProxy:
     def close(self) -> None:
         """Refuse, and break off what is open."""
         self.refuse()
+        self._break_off()
+
+    def cut(self) -> None:
+        """The same, also where nobody is let in already; :meth:`accept` heals it."""
+        with suppress(OSError):
+            self.refuse()
+        self._break_off()
+
+    def _break_off(self) -> None:
         for connection in list(self._open):
             _reset(connection)
+        self._open.clear()
 
     def _serve(self, listener: socket.socket) -> None:
         while True:

@@ -17,6 +17,7 @@ class Kind(StrEnum):
     LATENCY = "the first heartbeat comes late"
     NO_SAMPLES = "no attempt ends"
     SITE_API_GONE = "a site's Kubernetes API hangs"
+    PROMETHEUS_GONE = "nothing answers at Prometheus' address, and a condition names a query"
     CONSOLE_GONE = "the console refuses for 20 s while the release is watched"
     IMAGE_MISSING = "a registry does not hold the digest"
     APPROVAL_REFUSED = "a person answers stop"
@@ -82,6 +83,8 @@ FAULTS = (
     Fault("latency 3 s", Kind.LATENCY, _taken_back("latency > 2s"), level=3.0),
     # The watch's deadline: probes are waited for at least ten minutes.
     Fault("no samples", Kind.NO_SAMPLES, _taken_back("did not pass")),
+    # Nobody could judge the condition that names a query: that is no pass either.
+    Fault("Prometheus gone", Kind.PROMETHEUS_GONE, _taken_back("did not pass")),
     Fault("one site's API gone", Kind.SITE_API_GONE, _ONE_SITE, site=US),
     Fault("image missing in one registry", Kind.IMAGE_MISSING, _ONE_SITE, site=US),
     Fault("console gone for 20 s", Kind.CONSOLE_GONE, _taken_back("did not pass")),

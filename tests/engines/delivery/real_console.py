@@ -110,7 +110,8 @@ class RealConsole:
         serve = [sys.executable, "-c", "import sys; from lorafleet.cli import main; sys.exit(main())", "serve"]
         named = [word for name in sites for word in ("--site", name)]
         where = ["--dir", str(self._directory), "--port", str(port), "--public-url", self.url, "--sites-dir", str(facts)]
-        return [*serve, *where, *named, "--allow-unsigned"]
+        # Nothing listens at this address: only the trial whose condition names a query asks there.
+        return [*serve, *where, *named, "--allow-unsigned", "--prometheus", f"http://127.0.0.1:{free_port()}"]
 
     def _start(self, port: int) -> None:
         self._server.start().wait_for(lambda: answers(port) and (self._directory / "token").exists(), 60)

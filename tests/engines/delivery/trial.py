@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from lorafleet.contracts.image import digest12
 from lorafleet.contracts.release import ReleaseState
@@ -19,6 +20,14 @@ from tests.engines.kubernetes.cluster import Cluster
 from tests.engines.kubernetes.faults import Failure
 from tests.engines.kubernetes.faults import Fault as PodFault
 from tests.engines.orca.engine import ENDED, Execution, OrcaEngine, told
+
+_CHANGES: Mapping[Kind, dict[str, Any]] = {
+    Kind.APPROVAL_REFUSED: {"approvals": [{"before": "promote", "timeout": "5m"}]},
+    Kind.PROMETHEUS_GONE: {
+        "monitor": {"metricsAccount": "prometheus-prod", "queries": {"xidErrors": "sum(increase(DCGM_FI_DEV_XID_ERRORS[1m]))"}},
+        "rollback": {"conditions": ["errorRate > 5%", "latency > 2s", "xidErrors > 0"]},
+    },
+}
 
 _WORKERS = "app.kubernetes.io/component=worker,app.kubernetes.io/part-of={},lorafleet/release={}"
 
@@ -69,7 +78,7 @@ class Trial:
         namespace = self.application
         for cluster in self._sites.values():
             fleet.furnish(cluster, namespace, self.application)
-        changes = {"approvals": [{"before": "promote", "timeout": "5m"}]} if self._fault.kind is Kind.APPROVAL_REFUSED else {}
+        changes = _CHANGES.get(self._fault.kind, {})
         spec = fleet.spec(self.application, self._console.url, **changes)
         registries = self._console.registries
         facts = {

@@ -26,7 +26,11 @@ def test_a_token_speaks_for_its_team_until_it_ends(ledger: SqlLedger, clock: Clo
         ledger.access.principal(secret)
 
 
-@pytest.mark.parametrize("wrong", ["", "lf_", "lf_x", "Bearer", new_token(), "lf_" + "é" * 49])
+@pytest.mark.parametrize(
+    "wrong",
+    ["", "lf_", "lf_x", "Bearer", new_token(), "lf_" + "é" * 49],
+    ids=["nothing", "prefix", "short", "word", "unknown", "letters"],
+)
 def test_what_is_no_token_is_refused(ledger: SqlLedger, wrong: str) -> None:
     for ask in (ledger.access.principal, ledger.access.attempt_principal):
         with pytest.raises(Unauthorized):
