@@ -24,7 +24,9 @@ class Commands(LazyGroup):
             "lorafleet.doctor:doctor", "Check that this machine can train, or how a console is set up.", "trainer"
         ),
         "serve": LazyCommand("lorafleet.console.serve_command:serve", "Serve the console on this machine.", "console"),
-        "standby": LazyCommand("lorafleet.console.standby.commands:app", "Look at the console's standby, or make it the home.", "console"),
+        "standby": LazyCommand(
+            "lorafleet.console.standby.commands:app", "Look at the console's standby, or make it the home.", "console"
+        ),
         "store": LazyCommand("lorafleet.console.store_command:store", "Serve a folder as a site's object store.", "console"),
         "job": LazyCommand("lorafleet.client.commands:job_app", "Submit training jobs and follow them.", ""),
         "dataset": LazyCommand("lorafleet.client.commands:dataset_app", "Upload and list data sets.", ""),

@@ -169,6 +169,7 @@ def push(
     """
     from pipelines.delivering import Source, gate_of, plan_of, read_delivery, refuse_unclean
     from pipelines.gate.plan_file import read_plan
+    from pipelines.gate.push import done_line
     from pipelines.gate.push import push as carry_out
     from pipelines.gate.webhook_secret import read_webhook_secret
     from pipelines.lint import lint
@@ -186,13 +187,14 @@ def push(
     done: list[dict[str, str]] = []
     secret = read_webhook_secret(os.environ)
     try:
-        carry_out(client, wanted, secret, lambda change: done.append({"pipeline": change.name, "action": change.action}))
+        carry_out(client, wanted, secret, lambda change: done.append(done_line(change)))
     finally:
         if as_json:
             _print_json({"application": wanted.name, "done": done, "unchanged": len(wanted.changes) - len(wanted.steps)})
         else:
             for one in done:
-                typer.echo(f"{one['action']}d {wanted.name}/{one['pipeline']}")
+                what = f"{wanted.name}/{one['pipeline']}" if "pipeline" in one else f"canary config {one['canaryConfig']}"
+                typer.echo(f"{one['action']}d {what}")
     if not as_json and wanted.empty:
         typer.echo("nothing to change: Gate holds what the spec says")
 
@@ -213,15 +215,18 @@ def drift(
     from rich.console import Console
 
     from pipelines.delivering import Source, gate_of, plan_of, read_delivery
-    from pipelines.gate.drift import find_drift, print_drift
+    from pipelines.gate.drift import config_drift, find_drift, print_drift
 
     fleet, delivery = read_delivery(Source(spec or _SPEC, sites, digest, console))
     found, held = plan_of(gate_of(fleet, gate), delivery, prune=True)
-    drifts = find_drift(found, held)
+    drifts, config = find_drift(found, held), config_drift(found)
     if as_json:
-        _print_json({"application": found.name, "drift": not found.empty, "pipelines": [one.to_json() for one in drifts]})
+        told = {"application": found.name, "drift": not found.empty, "pipelines": [one.to_json() for one in drifts]}
+        _print_json(told if config is None else {**told, "canaryConfig": config.to_json()})
     else:
         print_drift(drifts, found.name, Console(highlight=False))
+        if config is not None:
+            print_drift([config], "canary config", Console(highlight=False))
     raise typer.Exit(ExitCode.FINISHED if found.empty else CHANGES)
 
 

@@ -8,6 +8,7 @@ from lorafleet.contracts.problems import ConfigError, Problem
 from lorafleet.contracts.site import Site
 from pipelines.budget import check_budget
 from pipelines.model.pipeline import Application, Delivery, Pipeline
+from pipelines.patterns.analysis import canary_config
 from pipelines.patterns.release import release_pipeline, workers_of
 from pipelines.patterns.rollback import rollback_pipeline
 
@@ -28,7 +29,8 @@ def compile_fleet(spec: FleetSpec, sites: Mapping[str, Site]) -> Delivery:
     workers = workers_of(spec, sites, console_url)
     release = release_pipeline(spec, workers, console_url)
     check_budget(release, spec.rollback.within)
-    return Delivery(_application(spec, console_url), (release, rollback_pipeline(spec, workers, console_url)))
+    pipelines = (release, rollback_pipeline(spec, workers, console_url))
+    return Delivery(_application(spec, console_url), pipelines, canary_config(spec))
 
 
 def _missing(spec: FleetSpec, sites: Mapping[str, Site]) -> list[Problem]:

@@ -10,11 +10,14 @@ from lorafleet.contracts.fleet import FleetSpec
 from lorafleet.contracts.outcomes import ExitCode
 from lorafleet.contracts.problems import ConfigError, LorafleetError, Problem
 from pipelines.compile import compile_fleet
+from pipelines.gate.canary_plan import plan_config
+from pipelines.gate.canary_saving import find_config
 from pipelines.gate.client import Gate, Json, connect
 from pipelines.gate.credentials import read_credentials
-from pipelines.gate.plan import Plan, make_plan
+from pipelines.gate.plan import ConfigChange, Plan, make_plan
 from pipelines.gate.webhook_secret import read_webhook_secret
 from pipelines.lint import Finding, Severity, lint, lint_json
+from pipelines.model.canary import CanaryConfig
 from pipelines.model.pipeline import Delivery
 from pipelines.rest import Pace
 from pipelines.spec_files import base_url, read_sites, read_spec
@@ -102,11 +105,16 @@ def plan_of(gate: Gate, delivery: Delivery, *, prune: bool) -> tuple[Plan, Seque
 
     Raises:
         NotOurs: Gate holds something of the same name without our tag.
-        ServiceError: Gate cannot be asked.
+        ServiceError: Gate cannot be asked, or has no Kayenta and the spec wants an analysis.
     """
     secret = read_webhook_secret(os.environ)
     application = delivery.application
     wanted = [pipeline.to_json() for pipeline in delivery.pipelines]
     held = gate.pipelines(application.name)
     there = gate.application(application.name)
-    return make_plan(application.to_json(), wanted, there, held, prune=prune, secret=secret), held
+    config = None if delivery.canary_config is None else _config_plan(gate, delivery.canary_config)
+    return make_plan(application.to_json(), wanted, there, held, prune=prune, secret=secret, canary_config=config), held
+
+
+def _config_plan(gate: Gate, wanted: CanaryConfig) -> ConfigChange:
+    return plan_config(wanted, find_config(gate, wanted.application, wanted.account, wanted.id, wanted.name))

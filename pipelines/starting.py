@@ -71,7 +71,10 @@ def start_release(
 def _as_pushed(gate: Gate, delivery: Delivery) -> Json:
     """The release pipeline that Gate holds, once it is sure that it and the rollback are those of the spec."""
     plan, held = plan_of(gate, delivery, prune=False)
-    if changed := [change.name for change in plan.changes if _is_changed(change)]:
+    changed = [change.name for change in plan.changes if _is_changed(change)]
+    if plan.canary_config is not None and plan.canary_config.action is not Action.KEEP:
+        changed.append(f"canary config {plan.canary_config.name}")
+    if changed:
         raise ConfigError(
             f"Gate does not hold {' and '.join(changed)} of {plan.name} as this spec says", hint="lorafleet release push, then run"
         )

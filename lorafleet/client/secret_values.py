@@ -39,6 +39,7 @@ def new_secret(name: str, value: SecretStr) -> NewSecret:
     """
     try:
         checked_name(name)
-        return NewSecret.model_construct(value=checked_value(value))
+        checked_value(value)
     except ValueError as error:
         raise UsageError(str(error), where=name) from None
+    return NewSecret(value=value)

@@ -56,7 +56,7 @@ async def running(services: Services) -> AsyncIterator[None]:
 
 async def expire(services: Services) -> None:
     """Find leases that ran out; jobs of lost ones wait again."""
-    await run_in_threadpool(services.ledger.dispatcher.expire, services.settings.grace)
+    await run_in_threadpool(services.ledger.dispatcher.expire, services.settings.grace, services.settings.lease_lifetime)
 
 
 def repair(ledger: Ledger, stores: Stores) -> None:

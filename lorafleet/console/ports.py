@@ -122,8 +122,11 @@ class Dispatcher(Protocol):
         """The job that this lease holds, which says what its worker may read. Raises Fenced."""
         ...
 
-    def expire(self, grace: timedelta) -> Sequence[AttemptRecord]:
-        """Attempts whose deadline is past: *unknown* first, lost after ``grace``; a lost one's job waits again."""
+    def expire(self, grace: timedelta, lifetime: timedelta | None = None) -> Sequence[AttemptRecord]:
+        """Attempts whose deadline is past: *unknown* first, lost after ``grace``; a lost one's job waits again.
+
+        With ``lifetime`` none is lost before this process has heard workers for so long without a break.
+        """
         ...
 
     def desired_workers(self) -> Sequence[DesiredWorkers]: ...

@@ -25,15 +25,22 @@ def serve(
     sites_dir: Annotated[Path | None, typer.Option(help="Folder with the sites' facts, for preflight checks of releases.")] = None,
     database: Annotated[str | None, typer.Option(envvar="LORAFLEET_DATABASE", help="postgresql://… instead of SQLite.")] = None,
     site_home: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The site where this console and its PostgreSQL run; names the home at first.")
+        str | None,
+        typer.Option(metavar="NAME", help="The site where this console and its PostgreSQL run; names the home at first."),
     ] = None,
     peer_database: Annotated[
         str | None,
         typer.Option(envvar="LORAFLEET_PEER_DATABASE", help="The other site's PostgreSQL: its standby, or the home it was."),
     ] = None,
+    alone: Annotated[
+        bool, typer.Option("--alone", help="Go on although the other site's database does not answer: this is surely the home.")
+    ] = False,
     replicas: Annotated[int, typer.Option(min=1, help="How many consoles share the database.")] = 1,
     public_url: Annotated[str | None, typer.Option(help="Where browsers and workers reach the console.")] = None,
     allowed_host: Annotated[list[str] | None, typer.Option(help="Another name that the console may be called by.")] = None,
+    oidc: Annotated[
+        Path | None, typer.Option("--oidc", metavar="FILE", help="Let people log in with an OpenID Connect provider: its settings.")
+    ] = None,
     no_auth: Annotated[bool, typer.Option("--no-auth", help="Everybody is the administrator; loopback only.")] = False,
     allow_unsigned: Annotated[
         bool, typer.Option("--allow-unsigned", help="Let releases pass whose signature is not checked.")
@@ -55,6 +62,7 @@ def serve(
     from datetime import timedelta
 
     from lorafleet.console.embedded import RELEASE, embedded_settings, read_sites
+    from lorafleet.console.oidc.config import read_oidc
     from lorafleet.console.server import listen, run
     from lorafleet.console.settings import Auth, refuse_unsafe
     from lorafleet.console.site_files import read_site_files
@@ -67,11 +75,13 @@ def serve(
             auth=Auth.NONE if no_auth else Auth.TOKEN,
             allowed_hosts=tuple(allowed_host or ()),
             replicas=replicas,
+            oidc=read_oidc(oidc) if oidc else None,
             allow_unsigned=allow_unsigned,
             registry_credentials=registry_credentials,
             prometheus=prometheus,
             site_home=site_home,
             peer_database=peer_database,
+            alone=alone,
             sites=read_site_files(sites_dir) if sites_dir else {},
             lease_lifetime=timedelta(seconds=lease_seconds),
             grace=timedelta(seconds=grace_seconds),

@@ -19,7 +19,7 @@ from lorafleet.console.api.sessions import LOGIN
 from lorafleet.console.app import create_app
 from lorafleet.console.embedded import SiteOption, admin_token_file, furnish, open_stores
 from lorafleet.console.settings import Auth, Settings, write_private
-from lorafleet.console.standby.peer import settle
+from lorafleet.console.standby.peer import PeerSilent, settle
 from lorafleet.console.store.ledger import open_ledger
 from lorafleet.contracts.problems import StorageError, UnavailableError
 
@@ -121,10 +121,9 @@ def run(
         HomeMoved: another site has become the home meanwhile.
         LorafleetError: the database, a store or the directory cannot be used.
     """
-    reassure = partial(settle, settings.database_url, settings.peer_database) if settings.peer_database else None
-    if reassure is not None:
-        # Before anything is written here.
-        reassure()
+    reassure = partial(_ask_the_other_site, settings)
+    # Before anything is written here.
+    reassure()
     store_set = open_stores(directory, sites, settings.public_url, settings.secret)
     opened = open_ledger(settings.database_url, site=settings.site_home, reassure=reassure)
     with contextlib.closing(opened) as ledger, contextlib.closing(store_set.stores):
@@ -155,6 +154,17 @@ def run(
         server.run(sockets=[listener])
         if ledger.moved is not None:
             raise ledger.moved
+
+
+def _ask_the_other_site(settings: Settings) -> None:
+    """Fence whichever home the other was promoted over. Raises PeerSilent where that cannot be told."""
+    if settings.peer_database is None:
+        return
+    try:
+        settle(settings.database_url, settings.peer_database)
+    except PeerSilent:
+        if not settings.alone:
+            raise
 
 
 def _write(path: Path, text: str) -> None:

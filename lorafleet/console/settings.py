@@ -10,11 +10,13 @@ from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
+from lorafleet.console.oidc.config import OidcConfig
 from lorafleet.contracts.problems import ConfigError, Problem, StorageError
 from lorafleet.contracts.site import Site
 
 SECRET_VARIABLE = "LORAFLEET_SECRET"  # noqa: S105
 PREVIOUS_SECRET_VARIABLE = "LORAFLEET_PREVIOUS_SECRET"  # noqa: S105
+OIDC_CALLBACK = "/login/oidc/callback"
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _SHORTEST_SECRET = 32
 _KNOWN_SECRETS = ("changethis", "changeme", "secret", "password", "default", "example")
@@ -34,9 +36,10 @@ class Settings:
     ``public_url`` is where browsers, workers and Spinnaker reach it; ``sites`` are the facts that preflight checks need, by name.
     A worker is *unknown* once its lease of ``lease_lifetime`` has run out, and lost after ``grace`` more. Uploads that are no versions
     yet lie below ``directory``, on this console's own disk.
-    What was sealed under ``previous_secret`` is sealed anew at the start.
+    What was sealed under ``previous_secret`` is sealed anew at the start. ``oidc`` lets people log in with a provider too.
     ``prometheus`` answers the conditions that users name.
-    ``site_home`` is the site where this console and its PostgreSQL run, ``peer_database`` the PostgreSQL of the other site.
+    ``site_home`` is the site where this console and its PostgreSQL run, ``peer_database`` the PostgreSQL of the other site,
+    and ``alone`` says that this is surely the home although that one does not answer.
     """
 
     database_url: str = field(repr=False)
@@ -60,11 +63,13 @@ class Settings:
     requests_per_second: float = 50.0
     request_burst: int = 300
     previous_secret: str | None = field(default=None, repr=False)
+    oidc: OidcConfig | None = None
     allow_unsigned: bool = False
     registry_credentials: Path | None = None
     prometheus: str | None = None
     site_home: str | None = None
     peer_database: str | None = field(default=None, repr=False)
+    alone: bool = False
     loops: bool = True
 
     @property
@@ -72,6 +77,11 @@ class Settings:
         """The names that a request's Host may have: its own address, and those that are allowed besides."""
         own = {urlsplit(self.public_url).hostname or "", self.host, *self.allowed_hosts}
         return frozenset(own | LOOPBACK if self.host in LOOPBACK else own) - {"", "0.0.0.0", "::"}  # noqa: S104
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The keys of what is sealed: the secret, then the one that older things may still be sealed under."""
+        return (self.secret, self.previous_secret) if self.previous_secret else (self.secret,)
 
     @property
     def https(self) -> bool:
@@ -96,6 +106,8 @@ def _unsafe(settings: Settings) -> list[Problem]:
     found = []
     if settings.auth is Auth.NONE and not loopback:
         found.append(Problem("a console without authentication serves loopback only", "auth", "use auth = token"))
+    if settings.auth is Auth.NONE and settings.oidc is not None:
+        found.append(Problem("a provider is of no use where everybody is the administrator", "oidc", "use auth = token"))
     if settings.database_url.startswith("sqlite") and settings.replicas > 1:
         found.append(Problem("SQLite serves one console only", "replicas", f"use postgresql:// for {settings.replicas} replicas"))
     if settings.database_url.startswith("sqlite") and (settings.site_home or settings.peer_database):

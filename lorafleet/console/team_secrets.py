@@ -9,6 +9,9 @@ from pydantic import SecretStr
 from lorafleet.console.domain.records import SecretRecord
 from lorafleet.console.domain.sealing import Sealer, Unreadable
 from lorafleet.console.ports import Secrets
+from lorafleet.console.settings import PREVIOUS_SECRET_VARIABLE
+
+PURPOSE = "team secrets"
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +33,7 @@ class TeamSecrets:
 
     def put(self, team: str, name: str, value: SecretStr, actor: str) -> SecretRecord:
         """Keep a secret. Raises Conflict where the team has too many."""
-        return self._store.put(team, name, self._sealer.seal(team, name, value.get_secret_value()), actor)
+        return self._store.put(team, name, self._sealer.seal(value.get_secret_value(), team, name), actor)
 
     def records(self, team: str) -> Sequence[SecretRecord]:
         """By name, still sealed."""
@@ -52,18 +55,19 @@ class TeamSecrets:
 
     def rotate(self) -> None:
         """Seal anew what lies under an older key, and warn of what no key at hand opens. Several consoles may do it at once."""
-        lost = 0
         for record in self._store.every():
             value = self._open(record)
-            if value is None:
-                lost += 1
-            elif not self._sealer.is_newest(record.sealed):
-                self._store.reseal(record, self._sealer.seal(record.team, record.name, value.get_secret_value()))
-        if lost:
-            _log.warning("%d secrets of teams were sealed under another LORAFLEET_SECRET; give it as LORAFLEET_PREVIOUS_SECRET", lost)
+            if value is not None and not self._sealer.is_newest(record.sealed):
+                self._store.reseal(record, self._sealer.seal(value.get_secret_value(), record.team, record.name))
+        if lost := self.count_unreadable():
+            _log.warning("%d secrets of teams are sealed under another key: give the old one as %s", lost, PREVIOUS_SECRET_VARIABLE)
+
+    def count_unreadable(self) -> int:
+        """How many secrets of all teams no key at hand opens."""
+        return sum(not self.readable(record) for record in self._store.every())
 
     def _open(self, record: SecretRecord) -> SecretStr | None:
         try:
-            return SecretStr(self._sealer.open(record.team, record.name, record.sealed))
+            return SecretStr(self._sealer.open(record.sealed, record.team, record.name))
         except Unreadable:
             return None

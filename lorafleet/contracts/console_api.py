@@ -2,14 +2,14 @@
 
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from lorafleet.contracts.identifiers import Digest, Id
 from lorafleet.contracts.job_states import AttemptState, JobState
 from lorafleet.contracts.jobs import JobKind, Order, Phase, PublishedObject, ReportedProblem, Secret
 from lorafleet.contracts.outcomes import OutcomeClass
 from lorafleet.contracts.release import Track
-from lorafleet.contracts.team_secrets import SecretValue
+from lorafleet.contracts.team_secrets import checked_value
 
 Row = TypeVar("Row")
 
@@ -393,7 +393,7 @@ class TokenMade(TokenView):
 class NewSecret(_Part):
     """Keep a secret of the team. Its value is never given back to people, only to the team's training processes."""
 
-    value: SecretValue
+    value: Annotated[Secret, AfterValidator(checked_value)]
 
 
 class SecretView(_Answer):

@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from lorafleet.contracts import shares
+from lorafleet.contracts.canary import CanaryAnalysis
 from lorafleet.contracts.conditions import MEASURED, NAME, Condition, ConditionText, parse_condition
 from lorafleet.contracts.credentials import find_credential
 from lorafleet.contracts.document import Path, wrong_at
@@ -135,6 +136,11 @@ class ClusterRelease(_Part):
         """The shares that the candidate gets one after the other."""
         return shares.schedule(self.strategy, self.share or shares.DEFAULT_SHARES[self.strategy])
 
+    @property
+    def last_compared(self) -> int | None:
+        """The last step, from 1, that leaves the stable release requests to be compared by; None where the first has them all."""
+        return sum(share != shares.ALL for share in self.schedule) or None
+
 
 class ReleasePlan(_Part):
     """What is released where, and for how long things are watched, kept and waited for."""
@@ -167,11 +173,14 @@ class Monitor(_Part):
     queries: dict[Annotated[str, StringConstraints(pattern=rf"^{NAME}$")], Text] = Field(
         default_factory=dict, description="PromQL by the name that conditions use."
     )
+    canary: CanaryAnalysis | None = Field(default=None, description="A slow second look by Kayenta; left out: none.")
 
     @model_validator(mode="after")
     def _queries_have_an_account(self) -> "Monitor":
         if self.queries and self.metrics_account is None:
             raise ValueError("monitor.queries need monitor.metricsAccount, where they are run")
+        if self.canary is not None and self.metrics_account is None:
+            raise ValueError("monitor.canary needs monitor.metricsAccount, where Kayenta reads the metrics")
         for name in self.queries:
             if name in MEASURED:
                 raise ValueError(f"monitor.queries: the console measures {name} itself; give the query another name")
@@ -288,6 +297,17 @@ class FleetSpec(_Part):
             if "sites" in info.data:
                 _one_of(cluster.site, info.data["sites"], "sites", ("clusters", index, "site"))
         return release
+
+    @field_validator("monitor")
+    @classmethod
+    def _something_to_compare(cls, monitor: Monitor, info: ValidationInfo) -> Monitor:
+        release = info.data.get("release")
+        if monitor.canary is not None and release is not None and not any(one.last_compared for one in release.clusters):
+            what = (
+                "in no site both releases are at work, as the candidate gets all requests at once; Kayenta has nothing to compare"
+            )
+            raise wrong_at(("canary",), what)
+        return monitor
 
     @field_validator("rollback")
     @classmethod

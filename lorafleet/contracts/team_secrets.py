@@ -3,7 +3,7 @@
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, SecretStr, StringConstraints
 
 NAME_PATTERN = r"^[A-Z][A-Z0-9_]{2,62}$"
 MAX_SECRETS = 32
@@ -56,4 +56,3 @@ def checked_value(value: SecretStr) -> SecretStr:
 
 
 SecretName = Annotated[str, StringConstraints(pattern=NAME_PATTERN), AfterValidator(checked_name)]
-SecretValue = Annotated[SecretStr, Field(min_length=SHORTEST, max_length=LONGEST), AfterValidator(checked_value)]

@@ -65,6 +65,24 @@ class Gate:
         """Delete a pipeline; one that is not there is no error."""
         self.rest.send("DELETE", "pipelines", application, name)
 
+    def canary_configs(self, application: str, account: str) -> list[Json]:
+        """Ids and names of Kayenta's configs of an application; not found where Gate has no Kayenta."""
+        found = self.rest.get("v2", "canaryConfig", query={"application": application, "configurationAccountName": account})
+        return [_object(one) for one in found or ()]
+
+    def canary_config(self, config: str, account: str) -> Json | None:
+        """A whole config, or None where there is none of this id."""
+        try:
+            return _object(self.rest.get("v2", "canaryConfig", config, query={"configurationAccountName": account}))
+        except NotFound:
+            return None
+
+    def save_canary_config(self, config: Mapping[str, Any], account: str, *, new: bool) -> None:
+        """Store a config under its own id: a new one is refused where that id is taken, else what is there is replaced."""
+        path = ("v2", "canaryConfig") if new else ("v2", "canaryConfig", str(config["id"]))
+        query = {"configurationAccountName": account}
+        self.rest.send("POST" if new else "PUT", *path, body=dict(config), query=query)
+
     def start_task(self, application: str, description: str, job: Mapping[str, Any]) -> str:
         """Start a task of Orca; the answer is its id."""
         body = {"application": application, "description": description, "job": [dict(job)]}

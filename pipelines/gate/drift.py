@@ -25,7 +25,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Drift:
-    """One pipeline; ``by`` and ``at`` tell of its last change in Gate."""
+    """One pipeline, or the canary config; ``by`` and ``at`` tell of a pipeline's last change in Gate."""
 
     name: str
     state: State
@@ -54,6 +54,14 @@ def find_drift(plan: Plan, held: Sequence[Json]) -> tuple[Drift, ...]:
             Drift(change.name, _STATES[change.action], str(there.get("lastModifiedBy") or ""), _time(there.get("updateTs")), found)
         )
     return tuple(drifts)
+
+
+def config_drift(plan: Plan) -> Drift | None:
+    """The drift of the canary config, if the spec has one. Kayenta does not know who changed it."""
+    change = plan.canary_config
+    if change is None:
+        return None
+    return Drift(change.name, _STATES[change.action], differences=change.differences if change.action is Action.UPDATE else ())
 
 
 def print_drift(drifts: Sequence[Drift], application: str, console: Console) -> None:

@@ -58,12 +58,33 @@ class ApplicationChange:
 
 
 @dataclass(frozen=True)
+class ConfigChange:
+    """What happens to Kayenta's canary config, kept in ``account``. ``config`` has the id that Gate knows it by.
+
+    ``base`` is the fingerprint of what Gate held when the plan was made, None where it held nothing.
+    """
+
+    action: Action
+    name: str
+    account: str
+    config: Json
+    base: str | None = None
+    differences: tuple[Difference, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """What pipelines refer to it by."""
+        return str(self.config["id"])
+
+
+@dataclass(frozen=True)
 class Plan:
     """All of it. ``orphans`` are pipelines with our tag that the spec has no more; only a pruning plan deletes them."""
 
     application: ApplicationChange
     changes: tuple[Change, ...]
     orphans: tuple[str, ...] = field(default=())
+    canary_config: ConfigChange | None = None
 
     @property
     def name(self) -> str:
@@ -78,7 +99,8 @@ class Plan:
     @property
     def empty(self) -> bool:
         """Whether a push would do nothing."""
-        return not self.steps and self.application.action is Action.KEEP
+        config = self.canary_config is None or self.canary_config.action is Action.KEEP
+        return config and not self.steps and self.application.action is Action.KEEP
 
 
 def make_plan(
@@ -89,11 +111,13 @@ def make_plan(
     *,
     prune: bool = False,
     secret: str | None = None,
+    canary_config: ConfigChange | None = None,
 ) -> Plan:
     """Compare what is wanted with what Gate holds.
 
     A pipeline is the same one where its id is, or its name, which Front50 takes without regard to case. Where Gate knows it by
-    another id, that id is used, in references to it too. ``secret`` is what the webhook's placeholder stands for, if known.
+    another id, that id is used, in references to it too; and so with ``canary_config``. ``secret`` is what the webhook's placeholder
+    stands for, if known.
 
     Raises:
         NotOurs: a name or id is taken by a pipeline without our tag, or a name by one more pipeline than the one of that id.
@@ -102,7 +126,8 @@ def make_plan(
     pairs = [(pipeline, _counterpart(pipeline, held, taken)) for pipeline in wanted]
     _refuse_foreign(pairs, held)
     ids = {str(pipeline["id"]): str(there["id"]) for pipeline, there in pairs if there is not None and "id" in there}
-    changes = [_change(with_ids(pipeline, ids), there, secret) for pipeline, there in pairs]
+    config_id = None if canary_config is None else canary_config.id
+    changes = [_change(with_config_id(with_ids(pipeline, ids), config_id), there, secret) for pipeline, there in pairs]
     kept = {id(there) for _, there in pairs if there is not None}
     orphans = [pipeline for pipeline in held if is_ours(pipeline) and id(pipeline) not in kept]
     if prune:
@@ -111,6 +136,7 @@ def make_plan(
         _application(application, held_application),
         tuple(changes),
         () if prune else tuple(sorted(str(pipeline["name"]) for pipeline in orphans)),
+        canary_config,
     )
 
 
@@ -128,6 +154,17 @@ def with_ids(pipeline: Json, ids: Mapping[str, str]) -> dict[str, Any]:
         if key in pipeline:
             changed[key] = [refers(part) for part in pipeline[key]]
     return changed
+
+
+def with_config_id(pipeline: Json, config_id: str | None) -> Json:
+    """The pipeline with the id that Gate knows the canary config by; as it is where there is none."""
+
+    def refers(stage: Json) -> Json:
+        if stage.get("type") != "kayentaCanary":
+            return stage
+        return {**stage, "canaryConfig": {**stage["canaryConfig"], "canaryConfigId": config_id}}
+
+    return pipeline if config_id is None else {**pipeline, "stages": [refers(stage) for stage in pipeline["stages"]]}
 
 
 def base_of(pipeline: Json) -> Base:

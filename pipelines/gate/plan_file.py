@@ -34,6 +34,7 @@ def save_plan(path: Path, gate: str, plan: Plan) -> None:
         plan,
         application=replace(plan.application, differences=()),
         changes=tuple(replace(change, differences=()) for change in plan.changes),
+        canary_config=None if plan.canary_config is None else replace(plan.canary_config, differences=()),
     )
     write_whole(path, SavedPlan(gate=gate, plan=bare).model_dump_json(indent=2) + "\n")
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pipelines.gate.diff import Difference, Kind, shown
-from pipelines.gate.plan import Action, Change, Plan
+from pipelines.gate.plan import Action, Change, ConfigChange, Plan
 
 _MARKS = {
     Action.CREATE: ("+", "green"),
@@ -24,6 +24,8 @@ def print_plan(plan: Plan, console: Console) -> None:
     """Print every change and each place where it differs; long values are cut, ``--json`` has them whole."""
     if plan.application.action is Action.CREATE:
         console.print(Text(f"+ application {plan.name}", "green"))
+    if plan.canary_config is not None:
+        _print_config(plan.canary_config, console)
     for change in plan.changes:
         _print_change(change, console)
     for orphan in plan.orphans:
@@ -33,30 +35,41 @@ def print_plan(plan: Plan, console: Console) -> None:
     console.print(summary(plan), highlight=False)
 
 
+def _print_config(change: ConfigChange, console: Console) -> None:
+    mark, style = _MARKS[change.action]
+    console.print(Text(f"{mark} canary config {change.name}", style), soft_wrap=True)
+    if change.action is Action.UPDATE:
+        for difference in change.differences:
+            console.print(difference_line(difference), soft_wrap=True)
+
+
 def summary(plan: Plan) -> str:
     """One line."""
     if plan.empty:
         return "nothing to change: Gate holds what the spec says"
-    counts = [(sum(change.action is action for change in plan.changes), verb) for action, verb in _VERBS.items()]
-    kept = sum(change.action is Action.KEEP for change in plan.changes)
+    actions = [change.action for change in plan.changes]
+    if plan.canary_config is not None:
+        actions.append(plan.canary_config.action)
+    counts = [(actions.count(action), verb) for action, verb in _VERBS.items()]
+    kept = actions.count(Action.KEEP)
     return f"plan: {', '.join(f'{count} to {verb}' for count, verb in counts)}, {kept} unchanged"
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
     """For machines."""
+    config = plan.canary_config
     return {
         "application": {"name": plan.name, "action": plan.application.action},
-        "pipelines": [
-            {
-                "name": change.name,
-                "action": change.action,
-                "differences": [difference.to_json() for difference in change.differences if change.action is Action.UPDATE],
-            }
-            for change in plan.changes
-        ],
+        "canaryConfig": None if config is None else _change_json(config),
+        "pipelines": [_change_json(change) for change in plan.changes],
         "orphans": list(plan.orphans),
         "changes": not plan.empty,
     }
+
+
+def _change_json(change: Change | ConfigChange) -> dict[str, Any]:
+    found = [difference.to_json() for difference in change.differences if change.action is Action.UPDATE]
+    return {"name": change.name, "action": change.action, "differences": found}
 
 
 def _print_change(change: Change, console: Console) -> None:

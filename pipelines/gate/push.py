@@ -1,4 +1,4 @@
-"""Carrying out a plan: the application first, then the pipelines, many at a time."""
+"""Carrying out a plan: the application first, then Kayenta's config, then the pipelines, many at a time."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from lorafleet.contracts.problems import ConfigError, LorafleetError, Problem
+from pipelines.gate.canary_saving import apply_config
 from pipelines.gate.client import Gate
-from pipelines.gate.plan import Action, Change, Plan
+from pipelines.gate.plan import Action, Change, ConfigChange, Plan
 from pipelines.gate.saving import apply
 from pipelines.gate.tasks import upsert_application
 from pipelines.model.triggers import WEBHOOK_SECRET
@@ -18,10 +19,11 @@ AT_A_TIME = 8
 _ORDER = (Action.UPDATE, Action.CREATE, Action.DELETE)
 
 
-def push(gate: Gate, plan: Plan, secret: str | None, done: Callable[[Change], None] = lambda _change: None) -> None:
-    """Carry a plan out. ``done`` is told of each pipeline that was saved and read back.
+def push(gate: Gate, plan: Plan, secret: str | None, done: Callable[[Change | ConfigChange], None] = lambda _change: None) -> None:
+    """Carry a plan out. ``done`` is told of each pipeline, and of the canary config, that was saved and read back.
 
-    All are tried even where some fail. The same push again does only what is missing.
+    Without the config that they refer to no pipelines are saved; of the pipelines all are tried even where some fail. The same push
+    again does only what is missing.
 
     Raises:
         ConfigError: a pipeline needs the webhook's secret and there is none; nothing was sent.
@@ -30,6 +32,9 @@ def push(gate: Gate, plan: Plan, secret: str | None, done: Callable[[Change], No
     steps = [with_secret(change, secret) for change in plan.steps]
     if plan.application.action is Action.CREATE:
         upsert_application(gate, plan.application.attributes)
+    if plan.canary_config is not None and plan.canary_config.action is not Action.KEEP:
+        apply_config(gate, plan.name, plan.canary_config)
+        done(plan.canary_config)
     errors: dict[str, LorafleetError] = {}
     with ThreadPoolExecutor(max_workers=AT_A_TIME, thread_name_prefix="gate") as pool:
         for action in _ORDER:
@@ -44,6 +49,12 @@ def push(gate: Gate, plan: Plan, secret: str | None, done: Callable[[Change], No
                     raise error
     if errors:
         raise _all_of([errors[name] for name in sorted(errors)])
+
+
+def done_line(change: Change | ConfigChange) -> dict[str, str]:
+    """What is told of a change that was carried out."""
+    kind = "pipeline" if isinstance(change, Change) else "canaryConfig"
+    return {kind: change.name, "action": change.action}
 
 
 def _all_of(errors: Sequence[LorafleetError]) -> LorafleetError:

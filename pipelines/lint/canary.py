@@ -1,11 +1,12 @@
-"""LF8: Kayenta. Nothing here generates it; a pipeline from elsewhere may have it."""
+"""LF8: Kayenta."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from pipelines.lint.findings import Hit, Rule, error
+from pipelines.lint.findings import Hit, Rule, error, warning
 from pipelines.lint.view import PipelineView, at, text
 
+_POINTS = 50
 _LIFETIME = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 
 
@@ -82,4 +83,21 @@ def thresholds(pipeline: PipelineView) -> Iterator[Hit]:
             yield stage, f"its thresholds are {marginal} and {passing}"
 
 
-RULES: tuple[Rule, ...] = (short_life, interval, automatic, thresholds)
+@warning(
+    "LF805",
+    "An analysis of few points",
+    way_out="let it live longer, 50 minutes or more at a point a minute",
+    source="Kayenta's documentation: 50 points of each metric or more for its Mann-Whitney test",
+)
+def few_points(pipeline: PipelineView) -> Iterator[Hit]:
+    """``lifetimeDuration`` and each scope's ``step``, 60 s unless it says otherwise."""
+    for stage in pipeline.of_type("kayentaCanary"):
+        minutes = _minutes(text(at(stage.raw, "canaryConfig", "lifetimeDuration")))
+        scopes = at(stage.raw, "canaryConfig", "scopes")
+        steps = [_number(at(scope, "step")) for scope in scopes if isinstance(scope, Mapping)] if isinstance(scopes, list) else []
+        step = max([one for one in steps if one is not None and one >= 1], default=60)
+        if minutes and minutes * 60 / step < _POINTS:
+            yield stage, f"it has {minutes * 60 / step:.0f} points of each metric"
+
+
+RULES: tuple[Rule, ...] = (short_life, interval, automatic, thresholds, few_points)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid5
 
+from pipelines.model.canary import CanaryConfig
 from pipelines.model.people import Notification
 from pipelines.model.stages import Stage
 from pipelines.model.triggers import Trigger
@@ -18,6 +19,11 @@ MANAGED_BY = "lorafleet"
 def pipeline_id(application: str, name: str) -> str:
     """The same id for the same pipeline on every machine."""
     return str(uuid5(_NAMESPACE, f"{application}/{name}"))
+
+
+def canary_config_id(application: str) -> str:
+    """The same id for an application's canary config on every machine; Kayenta takes ids of one's own."""
+    return str(uuid5(_NAMESPACE, f"{application}/canary-config/"))
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,8 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class Delivery:
-    """All that is pushed for one ``fleet.yaml``."""
+    """All that is pushed for one ``fleet.yaml``; a canary config only where the spec asks for an analysis."""
 
     application: Application
     pipelines: tuple[Pipeline, ...]
+    canary_config: CanaryConfig | None = None

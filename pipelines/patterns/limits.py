@@ -23,6 +23,9 @@ WATCH_SLACK = timedelta(minutes=1)
 PROBING = timedelta(minutes=10)
 """How long probe jobs may at least go on filling up missing samples after a watch."""
 
+ANALYSIS_SLACK = timedelta(minutes=5)
+"""What an analysis waits beyond its lifetime: Kayenta's queries and its judge. The candidate is watched for as long."""
+
 DRAIN_HELD = timedelta(minutes=15)
 """How long a run waits for old leases, even where ``release.drain`` gives them hours: a waiting run would hold up the next release.
 What drains longer keeps its old Deployment, which KEDA empties as the leases end, and which the next release deletes."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from lorafleet.contracts.fleet import FleetSpec
+from lorafleet.contracts.fleet import ClusterRelease, FleetSpec
 from lorafleet.contracts.shares import Strategy
 from lorafleet.contracts.site import Site
 from pipelines.manifests.release import TrackValue
@@ -13,9 +13,10 @@ from pipelines.model.failure import FailureStrategy
 from pipelines.model.pipeline import Pipeline
 from pipelines.model.stages import CheckPreconditions, DeployManifest, EvaluateVariables, Role, Stage, Wait, Webhook
 from pipelines.patterns import limits, people
+from pipelines.patterns.analysis import Analyses, analyses, revoke_suffix
 from pipelines.patterns.console import ConsoleCalls
 from pipelines.patterns.parameters import RELEASE_VALUE, TOKEN_VALUE, are_given, parameters
-from pipelines.patterns.site_branch import SiteBranch, full_watch, site_branch
+from pipelines.patterns.site_branch import SiteBranch, full_watch, revoke_name, site_branch
 from pipelines.patterns.take_back import older, remove, take_back
 
 RELEASE_PIPELINE = "release"
@@ -29,7 +30,8 @@ def release_pipeline(spec: FleetSpec, workers: Mapping[str, Workers], console_ur
     """
     console = ConsoleCalls(console_url, RELEASE_VALUE, TOKEN_VALUE)
     start = _start(spec, console)
-    names = [cluster.site for cluster in spec.release.clusters]
+    asked = analyses(spec)
+    clusters = spec.release.clusters
     branches = [
         site_branch(
             cluster,
@@ -37,16 +39,25 @@ def release_pipeline(spec: FleetSpec, workers: Mapping[str, Workers], console_ur
             console,
             spec.release.watch,
             (start[-1],),
-            [name for name in names if name != cluster.site],
+            [revoke_name(when) for other in clusters if other is not cluster for when in _revocations(other, asked)],
+            asked,
         )
-        for cluster in spec.release.clusters
+        for cluster in clusters
     ]
     stages = list(start)
     joined: list[Stage] = []
     for branch in branches:
         reason = f"the candidate did not pass in {branch.site}"
-        revoke, removals = take_back(branch.site, f"after {branch.site}", reason, console, branches, (branch.last,), branch.failed)
-        stages += [*branch.stages, *_notices(spec, branch), revoke, *removals]
+        stages += [*branch.stages, *_notices(spec, branch)]
+        if branch.analysis is not None:
+            # An analysis goes on for hours, and a breach does not wait for it. What it finds itself is the next take-back's.
+            parents, when = (branch.analysis.watched,), revoke_suffix(branch.site)
+            revoke, removals = take_back(
+                f"analysis_{branch.site}", when, reason, console, branches, parents, branch.analysis.broken
+            )
+            stages += [revoke, *removals]
+        revoke, removals = take_back(branch.site, _after(branch.site), reason, console, branches, branch.ends, branch.failed)
+        stages += [revoke, *removals]
         joined += removals
     stages += _end(spec, console, branches, tuple(joined))
     return Pipeline(
@@ -57,6 +68,16 @@ def release_pipeline(spec: FleetSpec, workers: Mapping[str, Workers], console_ur
         parameters=parameters(spec.image.digest, required=True),
         notifications=people.notifications(spec, "release"),
     )
+
+
+def _after(site: str) -> str:
+    return f"after {site}"
+
+
+def _revocations(cluster: ClusterRelease, asked: Analyses | None) -> list[str]:
+    """When the release is taken back because of a site."""
+    analysed = asked is not None and cluster.last_compared is not None
+    return [_after(cluster.site), *([revoke_suffix(cluster.site)] if analysed else [])]
 
 
 def _start(spec: FleetSpec, console: ConsoleCalls) -> list[Stage]:

@@ -17,28 +17,27 @@ from pipelines.model.expressions import Expression, Status, all_of, any_of, is_,
 from pipelines.model.failure import FailureStrategy
 from pipelines.model.stages import Cluster, DeployManifest, Role, RunJobManifest, Stage, Webhook
 from pipelines.patterns import limits
+from pipelines.patterns.analysis import Analyses, Analysis
 from pipelines.patterns.console import ConsoleCalls
 
 
 @dataclass(frozen=True)
 class SiteBranch:
-    """A site's stages in their order; the first is its preflight and the last its last watch."""
+    """A site's stages in their order; the first is its preflight. It ends with its last watch, or with an analysis."""
 
     site: str
     cluster: Cluster
     workers: Workers
     release: ClusterRelease
     stages: tuple[Stage, ...]
+    ends: tuple[Stage, ...]
+    """What the take-back and the join hang on."""
+    analysis: Analysis | None = None
 
     @property
     def preflight(self) -> Stage:
         """Without it the site is skipped."""
         return self.stages[0]
-
-    @property
-    def last(self) -> Stage:
-        """What the take-back and the join hang on."""
-        return self.stages[-1]
 
     @property
     def reached(self) -> Expression:
@@ -53,12 +52,12 @@ class SiteBranch:
     @property
     def passed(self) -> Expression:
         """The candidate has done well in the site."""
-        return is_(self.last, Status.SUCCEEDED)
+        return _done(self.ends)
 
     @property
     def failed(self) -> Expression:
         """The site takes part and the candidate has not done well, for whatever reason."""
-        return all_of([self.reached, is_not(self.last, Status.SUCCEEDED)])
+        return all_of([self.reached, any_of(is_not(stage, Status.SUCCEEDED) for stage in self.ends)])
 
 
 @dataclass(frozen=True)
@@ -66,9 +65,13 @@ class _Later:
     name: str
 
 
-def revoke_name(site: str) -> str:
-    """The name of the stage that takes the release back after a failure in this site."""
-    return f"Revoke after {site}"
+def _done(stages: tuple[Stage, ...]) -> Expression:
+    return all_of(is_(stage, Status.SUCCEEDED) for stage in stages)
+
+
+def revoke_name(when: str) -> str:
+    """The name of a stage that takes the release back."""
+    return f"Revoke {when}"
 
 
 def watched_shares(release: ClusterRelease) -> tuple[tuple[int, Share], ...]:
@@ -87,8 +90,11 @@ def site_branch(
     watch: timedelta,
     parents: tuple[Stage, ...],
     others: Iterable[str],
+    analyses: Analyses | None = None,
 ) -> SiteBranch:
-    """The branch of a site. ``others`` are the release's other sites: once one of them has failed, nothing new is deployed here.
+    """The branch of a site. ``others`` are the revocations of other sites, by name: after one of them nothing new is deployed here.
+
+    An analysis stands behind the last share that leaves the stable release requests to be compared by.
 
     Raises:
         ConfigError: the watch is too long.
@@ -108,9 +114,7 @@ def site_branch(
         enabled=is_(preflight, Status.SUCCEEDED),
     )
     report = console.report_smoke(site, (smoke,), is_(smoke, Status.FAILED_CONTINUE))
-    taken_back = [
-        any_of(is_(_Later(revoke_name(other)), status) for status in (Status.NOT_STARTED, Status.SKIPPED)) for other in others
-    ]
+    taken_back = [any_of(is_(_Later(other), status) for status in (Status.NOT_STARTED, Status.SKIPPED)) for other in others]
     deploy = DeployManifest(
         ref_id=f"deploy-{site}",
         name=f"Deploy {site}",
@@ -123,10 +127,18 @@ def site_branch(
         enabled=all_of([is_(smoke, Status.SUCCEEDED), *taken_back]),
     )
     stages: list[Stage] = [preflight, smoke, report, deploy]
+    ends: tuple[Stage, ...] = (deploy,)
+    analysis = None
     for step, share in watched_shares(release):
-        given = console.share(site, step, str(share), (stages[-1],), is_(stages[-1], Status.SUCCEEDED))
-        stages += [given, console.watch(site, str(step), str(share), watch, (given,), is_(given, Status.SUCCEEDED))]
-    return SiteBranch(site, cluster, workers, release, tuple(stages))
+        given = console.share(site, step, str(share), ends, _done(ends))
+        watched = console.watch(site, str(step), str(share), watch, (given,), is_(given, Status.SUCCEEDED))
+        stages += [given, watched]
+        ends = (watched,)
+        if analyses is not None and step == release.last_compared:
+            analysis = analyses.after(watched, console, site, share)
+            stages += analysis.stages
+            ends = analysis.stages
+    return SiteBranch(site, cluster, workers, release, tuple(stages), ends, analysis)
 
 
 def full_watch(branch: SiteBranch, console: ConsoleCalls, watch: timedelta, promote: Stage) -> Webhook:

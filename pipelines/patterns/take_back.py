@@ -18,7 +18,7 @@ from pipelines.model.failure import FailureStrategy
 from pipelines.model.stages import Cluster, DeleteManifest, Match, Role, Selector, Stage
 from pipelines.patterns import limits
 from pipelines.patterns.console import ConsoleCalls
-from pipelines.patterns.site_branch import SiteBranch
+from pipelines.patterns.site_branch import SiteBranch, revoke_name
 
 
 def candidate(application: str, digest12: str = DIGEST12) -> tuple[Selector, ...]:
@@ -82,7 +82,7 @@ def take_back(
 
     ``name`` tells the take-backs' refIds apart and ``when`` their names, as in "Revoke after aws-eu-central-1".
     """
-    revoke = console.revoke(f"revoke-{name}", f"Revoke {when}", reason, parents, enabled)
+    revoke = console.revoke(f"revoke-{name}", revoke_name(when), reason, parents, enabled)
     revoked = is_(revoke, Status.SUCCEEDED)
     removals = tuple(
         remove(

@@ -71,6 +71,8 @@ class FakeGate:
     def __init__(self, *, tls: ssl.SSLContext | None = None, user: str = "ci") -> None:
         self.applications: dict[str, Json] = {}
         self.pipelines: dict[str, Json] = {}
+        self.canary_configs: dict[str, Json] = {}
+        self.has_kayenta = True
         self.executions: dict[str, list[Json]] = {}
         self.calls: list[Call] = []
         self.faults: list[Fault] = []
@@ -151,6 +153,9 @@ class FakeGate:
                         key: one for key, one in self.pipelines.items() if (one["application"], one["name"]) != (name, pipeline)
                     }
                     return 200, None
+                case (_, "v2", "canaryConfig", *rest) if self.has_kayenta:
+                    assert call.query.get("configurationAccountName"), call
+                    return self._canary_config(call, *rest)
                 case ("POST", "tasks"):
                     return 200, {"ref": f"/tasks/{self._start_task(call.body)}"}
                 case ("GET", "tasks", task):
@@ -188,6 +193,42 @@ class FakeGate:
         if stale_check and self.stale_check_works and held is not None and held["updateTs"] != pipeline.get("updateTs"):
             raise _Refused(400, "The submitted pipeline is stale")
         self.put(pipeline, self._user)
+
+    def _canary_config(self, call: Call, config_id: str = "") -> tuple[int, Any]:
+        """Kayenta's controller, which Gate passes through."""
+        if call.method == "GET" and not config_id:
+            applications = call.query.get("application", [])
+            return 200, [
+                {key: one[key] for key in ("id", "name", "applications", "updatedTimestamp", "updatedTimestampIso")}
+                for one in self.canary_configs.values()
+                if not applications or set(applications) & set(one["applications"])
+            ]
+        if call.method == "GET":
+            if config_id not in self.canary_configs:
+                return 404, {"status": 404, "message": f"Could not find CANARY_CONFIG {config_id}"}
+            return 200, copy.deepcopy(self.canary_configs[config_id])
+        config = copy.deepcopy(call.body)
+        if not re.fullmatch(r"[A-Za-z0-9,_-]+", config.get("name") or "") or not config.get("applications"):
+            raise _Refused(400, "Canary config must specify a name and at least one application.")
+        if call.method == "POST":
+            config_id = config.setdefault("id", str(uuid.uuid4()))
+            if config_id in self.canary_configs:
+                raise _Refused(400, f"Canary config '{config_id}' already exists.")
+        elif config_id not in self.canary_configs:
+            raise _Refused(400, f"Canary config '{config_id}' does not exist.")
+        self.put_canary_config({**config, "id": config_id})
+        return 200, {"canaryConfigId": config_id}
+
+    def put_canary_config(self, config: Mapping[str, Any]) -> None:
+        """Store a config as Kayenta does: with times, weights as doubles and unset settings as null."""
+        stored = copy.deepcopy(dict(config))
+        now = next(self._clock)
+        stored.update(updatedTimestamp=now, updatedTimestampIso=f"at {now}", createdTimestamp=now, createdTimestampIso=f"at {now}")
+        weights = stored["classifier"]["groupWeights"]
+        stored["classifier"]["groupWeights"] = {group: float(weight) for group, weight in weights.items()}
+        for metric in stored["metrics"]:
+            metric["query"] = {"resourceType": None, "customFilterTemplate": None, "groupByFields": None, **metric["query"]}
+        self.canary_configs[stored["id"]] = stored
 
     def start_late_save(self, call: Call, polls: int) -> str:
         """A save that Gate gives up waiting for."""

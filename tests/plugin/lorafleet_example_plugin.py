@@ -76,8 +76,10 @@ class Waves:
     def encode(self, control: Control) -> tuple[_Rows, _Rows | None]:
         if told := [os.environ.get(name, "nothing") for name in FAULTS.get("tells", ())]:
             print(f"the variables are: {told}", flush=True)
-        if FAULTS.get("blurts"):
-            raise RuntimeError(f"not taken: {os.environ[FAULTS['blurts']]}")
+        if (key := os.environ.get(FAULTS.get("blurts", ""))) is not None:
+            # What was printed goes another way, and is to be there first.
+            time.sleep(0.5)
+            raise RuntimeError(f"not taken: {key}")
         for number in range(int(FAULTS.get("encode_seconds", 0) * 20)):
             control.check()
             control.progress("encoding waves", number, 100)

@@ -96,7 +96,7 @@ class Attempt:
             on_fenced=self._lose,
             on_published=lambda step: self._say("published", f"step {step} is published", step=step),
         )
-        self._fetched: dict[str, Any] | None = None
+        self._fetched: Train | None = None
         self._fetch_error: Exception | None = None
         self._fetch_stop = threading.Event()
         self._fetcher = threading.Thread(target=self._fetch, name="fetch", daemon=True)
@@ -181,7 +181,7 @@ class Attempt:
         elif isinstance(event, Ordered):
             self._obey(event.order)
         elif isinstance(event, Ended):
-            self._told = Told(event.exit_code, event.problems)
+            self._told = Told(event.exit_code, tuple(map(self._process.log.redaction.problem, event.problems)))
             self._files = event.files
             self._step = max(self._step, event.step)
 
@@ -214,9 +214,11 @@ class Attempt:
         fetcher = Fetcher(self._console, self._lease, self._fetch_stop)
         job, settings = self._lease.job, self._settings
         try:
+            secrets = fetcher.secrets()
+            self._process.log.redaction.hide(secret.get_secret_value() for secret in secrets.values())
             fetcher.dataset(self._folder / "data")
             resume = fetcher.checkpoint(self._folder / "resume")
-            self._fetched = local_config(
+            config = local_config(
                 job.training,
                 name=job.id,
                 folder=self._folder,
@@ -224,7 +226,9 @@ class Attempt:
                 models=settings.models,
                 cache=settings.cache,
                 device=self._device,
+                secrets=secrets,
             )
+            self._fetched = Train(config=config, environment=secrets)
         except Abandoned:
             pass
         except (Fenced, TokenRefused) as error:
@@ -242,7 +246,7 @@ class Attempt:
         elif self._fetched is not None and not self._training:
             self._training = True
             self._say("training", "everything is here; training begins")
-            self._process.tell(Train(config=self._fetched))
+            self._process.tell(self._fetched)
 
     def _conclude(self) -> Result:
         if self._fenced:

@@ -110,10 +110,14 @@ class Assign(_Line):
 
 
 class Train(_Line):
-    """Supervisor → process: everything is there, train. ``config`` is a whole training configuration."""
+    """Supervisor → process: everything is there, train. ``config`` is a whole training configuration.
+
+    ``environment`` has the secrets of the job's team.
+    """
 
     kind: Literal["train"] = "train"
     config: dict[str, Any]
+    environment: dict[str, Secret] = Field(default_factory=dict)
 
 
 class Command(_Line):

@@ -49,6 +49,8 @@ def main(arguments: list[str]) -> int:
     heart = Heart(mailbox.wait_for(Assign), pulse, supervisor, obeying(stop))
     heart.start()
     task = mailbox.wait_for(Train)
+    # Only now, and only here: the process ends with its job. Other processes of this user see the environment of its start.
+    os.environ.update({name: secret.get_secret_value() for name, secret in task.environment.items()})
     pulse.watch()
     ended = train(task, supervisor, pulse, stop)
     pulse.rest(Phase.SAVING)

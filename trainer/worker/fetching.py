@@ -6,9 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from pydantic import SecretStr
+
 from lorafleet.contracts import layout, paths
 from lorafleet.contracts.jobs import (
     MAX_OBJECTS,
+    AttemptSecrets,
     DatasetFiles,
     DatasetRequest,
     GrantedObject,
@@ -18,8 +21,9 @@ from lorafleet.contracts.jobs import (
     Method,
     ObjectGrant,
     PublishedObject,
+    SecretsRequest,
 )
-from lorafleet.contracts.problems import DataError, LorafleetError, StorageError
+from lorafleet.contracts.problems import ConfigError, DataError, LorafleetError, StorageError
 from trainer.worker.backoff import Backoff
 from trainer.worker.transfer import Abandoned, TransferFailed, get
 from trainer.worker.wire import Console, ConsoleUnreachable
@@ -39,6 +43,24 @@ class Fetcher:
         self._stop = stop
         self._backoff = backoff or Backoff()
         self._job = lease.job
+
+    def secrets(self) -> dict[str, SecretStr]:
+        """What the job's team keeps for its training processes, as environment variables.
+
+        Raises:
+            ConfigError: the console cannot decrypt one any more, which only the team can mend.
+            Fenced, TokenRefused, MessageRefused: by the console.
+            Abandoned: told to stop.
+        """
+        request = SecretsRequest(job=self._job.id, fence=self._lease.fence)
+        answer = self._persistently(lambda: self._console.ask(paths.SECRETS, request, AttemptSecrets))
+        if answer.unreadable:
+            raise ConfigError(
+                "the console cannot decrypt a secret of this team any more",
+                where=", ".join(answer.unreadable),
+                hint="set it anew: lorafleet secret set NAME",
+            )
+        return answer.secrets
 
     def dataset(self, folder: Path) -> int:
         """Fill the folder with the data set's files and return their number.

@@ -13,6 +13,7 @@ from lorafleet.contracts.jobs import LOG_BYTES, LOG_TAIL, MAX_METRICS, LogLines,
 from lorafleet.contracts.problems import LorafleetError
 from trainer.worker.backoff import Backoff
 from trainer.worker.channel import Stepped
+from trainer.worker.redaction import Redaction
 from trainer.worker.wire import Console, ConsoleUnreachable, Fenced, TokenRefused
 
 _EVERY_SECONDS = 1.0
@@ -28,6 +29,7 @@ class Log:
     """The lines of an attempt, counted from 0, of which the newest are kept. Threads may share it."""
 
     def __init__(self) -> None:
+        self.redaction = Redaction()
         self._lock = threading.Lock()
         self._lines = deque[str]()
         self._first = 0
@@ -36,7 +38,7 @@ class Log:
     def add(self, line: str) -> None:
         """Take a line. One that holds a credential is not passed on."""
         found = find_credential(line)
-        line = f"[a line with {found[1]} is left out]" if found else line[:_LINE_LENGTH]
+        line = f"[a line with {found[1]} is left out]" if found else self.redaction.text(line)[:_LINE_LENGTH]
         with self._lock:
             self._lines.append(line)
             self._tail.append(line)

@@ -1,5 +1,6 @@
 """The places in a job's configuration: only the worker knows where data, base models and outputs lie on its machine."""
 
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -9,13 +10,17 @@ from lorafleet.contracts.training import TrainingConfig
 # What is being published must not be pruned meanwhile.
 _KEPT_CHECKPOINTS = 3
 
+WANDB_KEY = "WANDB_API_KEY"
+
 
 def local_config(
-    training: TrainingConfig, *, name: str, folder: Path, resume: Path | None, models: Path | None, cache: Path | None, device: str
-) -> dict[str, Any]:
+    training: TrainingConfig, *, name: str, folder: Path, resume: Path | None, models: Path | None, cache: Path | None, device: str,
+    secrets: Collection[str] = (),
+) -> dict[str, Any]:  # fmt: skip
     """The job's configuration with this machine's places: ``folder`` holds ``data`` and gets ``output``.
 
-    Whatever the job names itself is relative, to the data set or to the root of the models.
+    Whatever the job names itself is relative, to the data set or to the root of the models. A team that has the key of Weights &
+    Biases among the names of its ``secrets`` finds its runs there too.
 
     Raises:
         ConfigError: a name leads elsewhere, or there is no such file.
@@ -28,6 +33,7 @@ def local_config(
         "cache_dir": str(cache or folder / "cache"),
         "resume": str(resume) if resume is not None else "never",
         "device": device,
+        "loggers": [*training.loggers, *(["wandb"] if WANDB_KEY in secrets and "wandb" not in training.loggers else [])],
         "keep_checkpoints": max(training.keep_checkpoints, _KEPT_CHECKPOINTS),
         "base_model": str(_below("base_model", training.base_model, models, "--models")),
     }

@@ -19,6 +19,8 @@ from trainer.worker.outbox import Log
 
 _KILL_SECONDS = 10.0
 _LONGEST_LINE = 64 * 1024
+# Weights & Biases would wait for ever at the end of a run where it is not reached, and the attempt would be taken for a stuck one.
+_ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1", "WANDB_FINISH_TIMEOUT": "60"}
 
 
 class TrainingProcess:
@@ -41,7 +43,7 @@ class TrainingProcess:
                 stderr=subprocess.STDOUT,
                 pass_fds=(writing,),
                 start_new_session=True,
-                env={**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, **_ENVIRONMENT},
             )
         except OSError as error:
             os.close(reading)

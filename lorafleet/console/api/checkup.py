@@ -18,7 +18,10 @@ router = APIRouter(prefix=paths.API, tags=["health"])
 
 @router.get("/checkup")
 def checkup(_: FleetAdmin, here: Here) -> Checkup:
-    """Database, clock, access, stores, sites and Prometheus: what is wrong and how to mend it. ``lorafleet doctor --console`` shows it."""
+    """Database, clock, access, secrets, stores, sites and Prometheus: what is wrong and how to mend it.
+
+    ``lorafleet doctor --console`` shows it.
+    """
     return judge(_facts(here))
 
 
@@ -29,8 +32,9 @@ def _facts(here: Services) -> SetupFacts:
         now = here.ledger.now()
         database, skew = "", datetime.now(UTC) - now
         sites = [SiteFacts(row.name, row.store, row.workers) for row in here.ledger.dispatcher.sites()]
+        unreadable = here.secrets.count_unreadable()
     except LorafleetError as error:
-        database, skew, sites = str(error), timedelta(), []
+        database, skew, sites, unreadable = str(error), timedelta(), [], 0
     return SetupFacts(
         postgres=settings.database_url.startswith("postgresql"),
         replicas=settings.replicas,
@@ -42,6 +46,8 @@ def _facts(here: Services) -> SetupFacts:
         stores={name: "" if name in answering else "does not answer" for name in here.stores.by_name},
         sites=sites,
         prometheus=_prometheus(settings.prometheus) if settings.prometheus else None,
+        provider=here.oidc.trouble() if here.oidc else None,
+        unreadable_secrets=unreadable,
     )
 
 

@@ -16,9 +16,10 @@ from lorafleet.console.domain.refusals import Fenced
 from lorafleet.console.domain.sealing import Sealer
 from lorafleet.console.group_commit import GroupCommit
 from lorafleet.console.objects.stores import Stores
+from lorafleet.console.oidc.login import OidcLogin
 from lorafleet.console.ports import Ledger
-from lorafleet.console.settings import Settings
-from lorafleet.console.team_secrets import TeamSecrets
+from lorafleet.console.settings import OIDC_CALLBACK, Settings
+from lorafleet.console.team_secrets import PURPOSE, TeamSecrets
 from lorafleet.console.wakeups import Wakeup
 from lorafleet.contracts.jobs import Job, LeaseRequest, Progress
 
@@ -42,6 +43,7 @@ class Services:
     limits: RateLimits = field(init=False)
     preflights: Preflights = field(init=False)
     secrets: TeamSecrets = field(init=False)
+    oidc: OidcLogin | None = field(init=False)
     lease: GroupCommit[LeaseRequest, Leased | None] = field(init=False)
     progress: GroupCommit[Progress, None] = field(init=False)
     _silence: Callable[[], None] = field(default=lambda: None, init=False)
@@ -49,8 +51,8 @@ class Services:
     def __post_init__(self) -> None:
         self.limits = RateLimits(self.settings.requests_per_second, self.settings.request_burst)
         self.preflights = Preflights(self.checks)
-        keys = [secret for secret in (self.settings.secret, self.settings.previous_secret) if secret]
-        self.secrets = TeamSecrets(self.ledger.secrets, Sealer(keys))
+        self.secrets = TeamSecrets(self.ledger.secrets, Sealer(PURPOSE, self.settings.secrets))
+        self.oidc = _oidc(self.settings)
         self.lease = GroupCommit(self._lease)
         self.progress = GroupCommit(self._progress)
 
@@ -89,6 +91,12 @@ class Services:
         except Fenced as error:
             return error
         return None
+
+
+def _oidc(settings: Settings) -> OidcLogin | None:
+    if settings.oidc is None:
+        return None
+    return OidcLogin(settings.oidc, settings.public_url.rstrip("/") + OIDC_CALLBACK, settings.secrets)
 
 
 def services(request: Request) -> Services:

@@ -26,7 +26,7 @@ def log_in_once(here: Here, token: Annotated[str, Query(min_length=1, max_length
         raise Unauthorized("this address was used before or is too old", hint="start the console again for a new one")
     lifetime = here.settings.session_lifetime
     _, text = here.ledger.access.create_token(here.settings.team, f"{SESSION}first address", Role.ADMIN, "first address", lifetime)
-    return _opened(here, text)
+    return open_session(here, text)
 
 
 @router.post(LOGIN)
@@ -36,7 +36,7 @@ def log_in(here: Here, token: TokenText) -> Response:
     if here.ledger.access.principal(text).release is not None:
         raise Forbidden("this token is good for its own release's addresses only")
     # The token itself, so that the session ends with it, whether it expires or is revoked.
-    return _opened(here, text)
+    return open_session(here, text)
 
 
 @router.post("/logout")
@@ -53,7 +53,8 @@ def log_out(request: Request, here: Here) -> Response:
     return response
 
 
-def _opened(here: Services, text: str) -> Response:
+def open_session(here: Services, text: str) -> Response:
+    """Give the browser a token as the cookie of its session."""
     response = RedirectResponse("/", status_code=303)
     response.set_cookie(
         cookie_name(here.settings),

@@ -20,7 +20,10 @@ class SiteFacts:
 
 @dataclass(frozen=True)
 class SetupFacts:
-    """A console as it is. ``stores`` says by name what is wrong with each, empty where it answers; ``skew`` is against the database."""
+    """A console as it is. ``stores`` says by name what is wrong with each, empty where it answers; ``skew`` is against the database.
+
+    ``provider`` and ``prometheus`` say the same of what people log in with and of what named conditions are asked of, None: there is none.
+    """
 
     postgres: bool
     replicas: int
@@ -32,6 +35,8 @@ class SetupFacts:
     stores: Mapping[str, str]
     sites: Sequence[SiteFacts]
     prometheus: str | None
+    provider: str | None = None
+    unreadable_secrets: int = 0
 
     @property
     def kind(self) -> str:
@@ -81,6 +86,16 @@ def _access(facts: SetupFacts) -> Iterator[SetupCheck]:
         yield _check("access", CheckResult.WARN, "everybody on this machine is the administrator", "leave --no-auth out")
     else:
         yield _check("access", CheckResult.OK, "by token")
+    if facts.provider is not None:
+        hint = "mend --oidc or the provider; tokens stay good meanwhile" if facts.provider else ""
+        yield _check("provider", CheckResult.FAIL if facts.provider else CheckResult.OK, facts.provider or "answers", hint)
+    if facts.unreadable_secrets:
+        yield _check(
+            "secrets",
+            CheckResult.FAIL,
+            f"{facts.unreadable_secrets} of the teams' secrets cannot be decrypted, and jobs of those teams fail",
+            "start once with the old LORAFLEET_SECRET as LORAFLEET_PREVIOUS_SECRET, or have them set anew",
+        )
     if facts.loopback:
         yield _check("address", CheckResult.OK, "loopback only: workers elsewhere cannot reach it")
     elif facts.https:

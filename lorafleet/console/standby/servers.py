@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
-from psycopg.pq import Ping, PGconn
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import PGconn, Ping
 from psycopg.rows import DictRow, dict_row
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
@@ -17,12 +17,14 @@ from lorafleet.contracts.problems import ConfigError, StorageError
 
 CONNECT_SECONDS = 3
 
+# A standby that is gone must not hold up the fence, whatever the server waits for at commits otherwise.
+_SESSION = "SET statement_timeout = '90s'; SET lock_timeout = '10s'; SET timezone = 'UTC'; SET synchronous_commit = 'local'"
 _FACTS = """
     SELECT pg_is_in_recovery() AS in_recovery,
            pg_last_wal_receive_lsn() - pg_last_wal_replay_lsn() AS bytes_unreplayed,
            clock_timestamp() - pg_last_xact_replay_timestamp() AS last_replayed_ago,
            (SELECT status FROM pg_stat_wal_receiver) AS receiver,
-           current_setting('primary_conninfo', true) AS primary_conninfo,
+           (SELECT setting FROM pg_settings WHERE name = 'primary_conninfo') AS primary_conninfo,
            to_regclass('home') IS NOT NULL AS has_home
 """
 
@@ -59,7 +61,7 @@ def connected(url: str) -> Iterator[psycopg.Connection[DictRow]]:
     where = place(address)
     try:
         with psycopg.connect(address, autocommit=True, connect_timeout=CONNECT_SECONDS, row_factory=dict_row) as connection:
-            connection.execute("SET statement_timeout = '30s'; SET lock_timeout = '10s'; SET timezone = 'UTC'")
+            connection.execute(_SESSION)
             yield connection
     except psycopg.errors.InsufficientPrivilege as error:
         raise StorageError(
@@ -95,7 +97,7 @@ def read_home(connection: psycopg.Connection[DictRow]) -> Home | None:
 
 def answers(address: str) -> bool:
     """Whether a PostgreSQL answers there, be it by refusing. It needs no password."""
-    words = f"{plain(address)} connect_timeout={CONNECT_SECONDS}" if "://" not in address else _as_words(address)
+    words = make_conninfo(plain(address), connect_timeout=CONNECT_SECONDS)
     return PGconn.ping(words.encode()) in (Ping.OK, Ping.REJECT)
 
 
@@ -105,15 +107,16 @@ def plain(url: str) -> str:
     Raises:
         ConfigError: it is no address of PostgreSQL.
     """
-    if "://" not in url:
-        return url
     try:
-        parsed = make_url(url)
-    except ArgumentError:
+        if "://" in url:
+            parsed = make_url(url)
+            if parsed.get_backend_name() != "postgresql":
+                raise ConfigError(f"{parsed.get_backend_name()} has no standby", hint="write postgresql://USER@HOST/NAME")
+            url = parsed.set(drivername="postgresql").render_as_string(hide_password=False)
+        conninfo_to_dict(url)
+    except (ArgumentError, ValueError, psycopg.ProgrammingError):
         raise ConfigError("this is no database address", hint="write postgresql://USER@HOST/NAME") from None
-    if parsed.get_backend_name() != "postgresql":
-        raise ConfigError(f"{parsed.get_backend_name()} has no standby", hint="write postgresql://USER@HOST/NAME")
-    return parsed.set(drivername="postgresql").render_as_string(hide_password=False)
+    return url
 
 
 def place(address: str) -> str:
@@ -122,15 +125,11 @@ def place(address: str) -> str:
     return f"{words.get('host', 'localhost')}:{words.get('port', 5432)}"
 
 
-def _as_words(url: str) -> str:
-    words = conninfo_to_dict(plain(url), connect_timeout=CONNECT_SECONDS)
-    return psycopg.conninfo.make_conninfo(**words)
-
-
 def _address_only(conninfo: str) -> str:
     words = conninfo_to_dict(conninfo)
-    return psycopg.conninfo.make_conninfo(**{name: words[name] for name in ("host", "hostaddr", "port") if name in words})
+    return make_conninfo(**{name: str(words[name]) for name in ("host", "hostaddr", "port") if name in words})
 
 
 def _said(error: psycopg.Error) -> str:
-    return (error.diag.message_primary or str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__).strip()
+    lines = str(error).strip().splitlines()
+    return error.diag.message_primary or (lines[0] if lines else type(error).__name__)

@@ -141,7 +141,7 @@ class Database:
         self.moved: HomeMoved | None = None
         try:
             self._url = make_url(url)
-        except ArgumentError:
+        except (ArgumentError, ValueError):
             raise ConfigError("this is no database address", hint="write sqlite:///FILE or postgresql://HOST/NAME") from None
         if self._url.get_backend_name() == "postgresql":
             self.postgres = True

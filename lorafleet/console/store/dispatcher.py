@@ -30,6 +30,7 @@ class SqlDispatcher(SqlReports):
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self._presence = presence.Presence(database)
+        self._hearing = expiry.Hearing()
 
     def lease(self, request: LeaseRequest, lifetime: timedelta) -> Leased | None:
         """One worker's :meth:`lease_many`."""
@@ -74,17 +75,23 @@ class SqlDispatcher(SqlReports):
             raise refused(job, fence)
         return rows.job(row)
 
-    def expire(self, grace: timedelta) -> Sequence[AttemptRecord]:
-        """Attempts that have become unknown or lost with this call. Promotions go on too, whether a pipeline asks or not."""
+    def expire(self, grace: timedelta, lifetime: timedelta | None = None) -> Sequence[AttemptRecord]:
+        """Attempts that have become unknown or lost with this call. Promotions go on too, whether a pipeline asks or not.
+
+        With ``lifetime``, that of leases, none is lost before workers had so long to be heard again after the database or this
+        console was away: their leases ran out meanwhile, and they train on.
+        """
         with self._database.read() as transaction:
             late, promoting = expiry.due(transaction), promotion.under_way(transaction)
+            self._hearing.seconds(transaction.now)
         for release in promoting:
             with self._database.write() as transaction:
                 promotion.resume(transaction, release)
         if not late:
             return []
         with self._database.write() as transaction:
-            return expiry.expire(transaction, grace)
+            heard = self._hearing.seconds(transaction.now)
+            return expiry.expire(transaction, grace, lose=lifetime is None or heard >= lifetime.total_seconds())
 
     def desired_workers(self) -> Sequence[DesiredWorkers]:
         """How many workers each site should run of each release that matters there; 0 is said too."""

@@ -1,7 +1,7 @@
 """Leases that nobody speaks for any more: *unknown* at their deadline, lost after a grace."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import and_, select, update
 
@@ -15,6 +15,23 @@ from lorafleet.contracts.jobs import JobKind
 from lorafleet.contracts.outcomes import OutcomeClass
 
 _AT_ONCE = 500
+# Consoles look each second.
+_BREAK = timedelta(seconds=5)
+
+
+class Hearing:
+    """Since when this console hears workers without a break. Whoever was deaf says of nobody that he was not heard of."""
+
+    def __init__(self) -> None:
+        self._last: datetime | None = None
+        self._since: datetime | None = None
+
+    def seconds(self, now: datetime) -> float:
+        """Note a look at ``now``, the database's time, and say for how long there was one at least every few seconds."""
+        if self._last is None or self._since is None or now - self._last > _BREAK:
+            self._since = now
+        self._last = now
+        return (now - self._since).total_seconds()
 
 
 def due(transaction: Transaction) -> bool:
@@ -23,8 +40,8 @@ def due(transaction: Transaction) -> bool:
     return transaction.one(statement) is not None
 
 
-def expire(transaction: Transaction, grace: timedelta) -> Sequence[AttemptRecord]:
-    """Go through the attempts whose deadline is past, the oldest first."""
+def expire(transaction: Transaction, grace: timedelta, lose: bool = True) -> Sequence[AttemptRecord]:
+    """Go through the attempts whose deadline is past, the oldest first. Without ``lose`` they become unknown at most."""
     late = (
         select(attempts.c.job).where(IS_LIVE, attempts.c.deadline <= transaction.now).order_by(attempts.c.deadline).limit(_AT_ONCE)
     )
@@ -37,7 +54,7 @@ def expire(transaction: Transaction, grace: timedelta) -> Sequence[AttemptRecord
         attempt = transaction.one(select(attempts).where(live, attempts.c.deadline <= transaction.now))
         if attempt is None:
             continue
-        if attempt["deadline"] + grace <= transaction.now:
+        if lose and attempt["deadline"] + grace <= transaction.now:
             changed.append(_lose(transaction, row, attempt))
         elif row["unknown_since"] is None:
             since = attempt["last_heartbeat_at"] or attempt["leased_at"]

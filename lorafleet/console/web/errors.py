@@ -53,7 +53,7 @@ async def _answer(request: Request, plain: Response) -> Response:
     looks = look(request)
     details = ProblemDetails.model_validate_json(bytes(plain.body))
     if request.url.path == LOGIN:
-        values = {"failed": True, "detail": details.detail}
+        values = {"failed": True, "detail": details.detail, "provider": services(request).oidc}
         return await run_in_threadpool(lambda: page("login.html", looks, None, values, status=plain.status_code))
     principal = await _principal(request)
     title, advice = _words(looks.language, plain.status_code)

@@ -17,9 +17,9 @@ _YEAR = 365 * 86_400
 
 
 @router.get(LOGIN)
-def login_page(looks: Looks) -> Response:
-    """Where a token is asked for."""
-    return page("login.html", looks, None, {"failed": False, "detail": ""})
+def login_page(looks: Looks, here: Here) -> Response:
+    """Where a token is asked for, or the provider's link is."""
+    return page("login.html", looks, None, {"failed": False, "detail": "", "provider": here.oidc})
 
 
 @router.post("/preferences")

@@ -1,21 +1,15 @@
 """The database goes away for a quarter of a minute, much longer than leases last: nothing is failed, and everything goes on."""
 
-import json
 import random
 import signal
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 from postgres_server import PostgresServer
 
-from lorafleet.demo.services import Service, start
 from tests.engines.console.fleet import Workers, attempts, job
 from tests.unit.console.api.console_process import ConsoleProcess, Serve
 from tests.unit.console.api.running_console import API, new_job, new_text_set, problem, soon
-from trainer.tiny.causal_lm import make_llama
 
 AWAY_SECONDS = 12.0
 LEASES = ("--lease-seconds", "2", "--grace-seconds", "1")
@@ -61,45 +55,3 @@ def test_two_workers_and_two_consoles(
             time.sleep(0.5)
         server.thaw()
     nobody_failed(consoles[1], names)
-
-
-@pytest.fixture
-def trained(tmp_path: Path) -> Iterator[Any]:
-    """Starts real workers."""
-    started: list[Service] = []
-    models = tmp_path / "models"
-    make_llama(models)
-
-    def begin(console: ConsoleProcess, name: str) -> Service:
-        words = ["worker", "--console", console.url, "--site", "local", "--release", console.release, "--worker", name]
-        words += ["--credential-file", str(console.directory / "enrolment" / "local"), "--models", str(models)]
-        started.append(start(name, tmp_path / "logs", [*words, "--work", str(tmp_path / name), "--device", "cpu"]))
-        return started[-1]
-
-    yield begin
-    for service in started:
-        service.kill()
-        print(service.log.read_text(errors="replace")[-3000:])
-
-
-def test_a_real_training(serve: Serve, server: PostgresServer, trained: Any, tmp_path: Path) -> None:
-    console = serve(*LEASES)
-    rows = [{"prompt": f"Count to {number}.", "completion": " ".join(map(str, range(number)))} for number in range(1, 25)]
-    made = console.admin.post(f"{API}/datasets", json={"name": "counting", "kind": "texts"}).json()
-    files = [("files", ("a.jsonl", "\n".join(map(json.dumps, rows)).encode()))]
-    assert console.admin.post(f"{API}/datasets/{made['id']}/uploads", files=files).status_code == 201
-    training = {
-        "base_model": "tiny-llama", "family": "causal_lm", "lora_rank": 2, "batch_size": 2, "max_length": 64, "packing": False,
-        "save_steps": 20, "log_every": 5, "epochs": 100_000,
-    }  # fmt: skip
-    name = new_job(console.admin, made["id"], training=training)["id"]
-    trained(console, "w")
-    soon(lambda: bool(job(console, name)["published_step"]), 90)
-    before = job(console, name)["published_step"]
-    server.stop(signal.SIGINT)
-    time.sleep(AWAY_SECONDS / 2)
-    problem(console.admin.get(f"{API}/jobs"), 503)
-    server.start()
-    soon(lambda: job(console, name)["published_step"] > before, 30)
-    assert console.admin.post(f"{API}/jobs/{name}/finish").status_code < 300
-    nobody_failed(console, [name])

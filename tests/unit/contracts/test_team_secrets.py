@@ -49,7 +49,9 @@ def test_text_is_taken(value: str) -> None:
     assert checked_value(SecretStr(value)).get_secret_value() == value
 
 
-@pytest.mark.parametrize("value", ["", "sh0rt", "x" * (LONGEST + 1), "null\x00byte", "escape\x1b[0m", " spaces ", "line-end\n", "half\ud800half"])
+@pytest.mark.parametrize(
+    "value", ["", "sh0rt", "x" * (LONGEST + 1), "null\x00byte", "escape\x1b[0m", " spaces ", "line-end\n", "half\ud800half"]
+)
 def test_what_no_variable_or_log_can_bear_is_refused_and_not_shown(value: str) -> None:
     with pytest.raises(ValueError, match="a secret") as caught:
         checked_value(SecretStr(value))

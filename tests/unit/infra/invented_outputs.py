@@ -4,11 +4,18 @@ import base64
 from typing import Any
 
 from pulumi._types import is_output_type
+from pulumi.runtime import rpc
+from pulumi.runtime.rpc import UNKNOWN
 from sdk_types import alternatives, element, is_enum, is_list, is_mapping, outputs_of, resource_class
 
 ACCOUNT = "123456789012"
 CA = base64.b64encode(b"-----BEGIN CERTIFICATE-----\nexample\n-----END CERTIFICATE-----\n").decode()
 KUBECONFIG = base64.b64encode(f"clusters: [{{cluster: {{certificate-authority-data: {CA}}}}}]".encode()).decode()
+
+
+def secret(value: str) -> dict[str, str]:
+    """A value as the engine sends what a provider marks secret; one of them makes a whole output secret."""
+    return {rpc._special_sig_key: rpc._special_secret_sig, "value": value}
 
 
 def invented(token: str, name: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -19,6 +26,21 @@ def invented(token: str, name: str, inputs: dict[str, Any]) -> tuple[str, dict[s
     return own.pop("id", f"{name}-id"), {**_merged(state, known), **own}
 
 
+def unknown_until_made(token: str, inputs: dict[str, Any]) -> dict[str, Any]:
+    """The state in a first preview: the inputs, and everything that the cloud adds is not known yet."""
+    state = {key: _unknown(_value(key, annotation)) for key, annotation in outputs_of(resource_class(token)).items()}
+    merged: dict[str, Any] = _merged(state, {key: value for key, value in inputs.items() if value is not None})
+    return merged
+
+
+def _unknown(value: Any) -> Any:
+    if isinstance(value, dict) and value:
+        return {key: _unknown(each) for key, each in value.items()}
+    if isinstance(value, list) and value:
+        return [_unknown(each) for each in value]
+    return UNKNOWN
+
+
 def _merged(answer: Any, given: Any) -> Any:
     # What the program gave, at any depth, within what the cloud adds.
     if isinstance(answer, dict) and isinstance(given, dict):
@@ -26,7 +48,8 @@ def _merged(answer: Any, given: Any) -> Any:
     if isinstance(answer, list) and isinstance(given, list) and answer:
         return [_merged(answer[0], value) for value in given]
     # Some inputs are lists where the answer is a mapping.
-    return answer if isinstance(answer, dict | list) and type(answer) is not type(given) else given
+    other_kind = isinstance(answer, dict | list) and type(answer) is not type(given)
+    return answer if other_kind or (answer == UNKNOWN and isinstance(given, list)) else given
 
 
 def _value(label: str, annotation: Any, depth: int = 0) -> Any:
@@ -71,7 +94,7 @@ def _known_answers(token: str, name: str, inputs: dict[str, Any]) -> dict[str, A
                 "id": path,
                 "selfLink": f"https://container.googleapis.com/v1/{path}",
                 "endpoint": "198.51.100.7",
-                "masterAuth": {"clusterCaCertificate": CA},
+                "masterAuth": {"clusterCaCertificate": CA, "clientKey": secret("a key")},
             }
         case "gcp:serviceaccount/account:Account":
             email = f"{inputs['accountId']}@example-project.iam.gserviceaccount.com"

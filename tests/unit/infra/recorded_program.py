@@ -12,7 +12,7 @@ from typing import Any
 
 import pulumi
 from google.protobuf.json_format import MessageToDict
-from invented_outputs import KUBECONFIG, invented
+from invented_outputs import KUBECONFIG, invented, secret, unknown_until_made
 from pulumi.runtime import mocks, settings
 from pulumi.runtime.stack import Stack, run_pulumi_func
 
@@ -47,10 +47,11 @@ class Resource:
 
 @dataclass
 class Recording:
-    """What a program declared. ``waits`` is computed over components too: a component stands for all its resources."""
+    """What a program declared; ``secrets`` are the names of outputs that Pulumi would hide."""
 
     resources: list[Resource] = field(default_factory=list)
     outputs: dict[str, Any] = field(default_factory=dict)
+    secrets: set[str] = field(default_factory=set)
 
     def all(self, kind: str, name: str = "") -> list[Resource]:
         """Resources whose type ends with ``kind``; of one name where it is given."""
@@ -72,12 +73,19 @@ class _Inventing(mocks.Mocks):
     def call(self, args: mocks.MockCallArgs) -> dict[Any, Any]:
         assert args.token == "azure-native:containerservice:listManagedClusterUserCredentials", "the programs ask nothing else"
         assert args.provider, "nothing asks by a default provider"
-        return {"kubeconfigs": [{"name": "clusterUser", "value": KUBECONFIG}]}
+        return {"kubeconfigs": [{"name": "clusterUser", "value": secret(KUBECONFIG)}]}
+
+
+class _Unknowing(_Inventing):
+    """A first preview: nothing is there, so that nothing but the inputs is known."""
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
+        return "", unknown_until_made(args.typ, args.inputs) if args.custom else args.inputs
 
 
 class _Spy(mocks.MockMonitor):
-    def __init__(self, recording: Recording) -> None:
-        super().__init__(_Inventing())
+    def __init__(self, recording: Recording, answers: mocks.Mocks) -> None:
+        super().__init__(answers)
         self.recording = recording
 
     def RegisterResource(self, request: Any) -> Any:
@@ -107,8 +115,8 @@ def _short(urn: str) -> str:
     return f"{kind.split('$')[-1]}::{name}"
 
 
-def run(program: Callable[[], None], stack: str) -> Recording:
-    """Run a program to its end.
+def run(program: Callable[[], None], stack: str, *, preview: bool = False) -> Recording:
+    """Run a program to its end. A ``preview`` is a first one, before anything is there.
 
     Raises whatever the program raises.
     """
@@ -118,7 +126,8 @@ def run(program: Callable[[], None], stack: str) -> Recording:
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         settings.reset_options()
-        mocks.set_mocks(_Inventing(), project="lorafleet", stack=stack, preview=False, monitor=_Spy(recording))
+        answers = _Unknowing() if preview else _Inventing()
+        mocks.set_mocks(answers, project="lorafleet", stack=stack, preview=preview, monitor=_Spy(recording, answers))
         outputs: dict[str, Any] = {}
 
         async def body() -> None:
@@ -126,7 +135,10 @@ def run(program: Callable[[], None], stack: str) -> Recording:
             root = settings.get_root_resource()
             assert isinstance(root, Stack)
             for name, value in root.outputs.items():
-                outputs[name] = await pulumi.Output.from_input(value).future()
+                output = pulumi.Output.from_input(value)
+                outputs[name] = await output.future()
+                if await output.is_secret():
+                    recording.secrets.add(name)
 
         try:
             loop.run_until_complete(run_pulumi_func(body))
@@ -157,7 +169,7 @@ def recorded(cloud: str) -> Recording:
     return record(cloud, example(cloud))
 
 
-def record(cloud: str, config: SiteConfig) -> Recording:
+def record(cloud: str, config: SiteConfig, *, preview: bool = False) -> Recording:
     """The program of any configuration."""
     importlib.import_module(f"infra.programs.{cloud}")
-    return run(lambda: provision(SITES[cloud], config), SITES[cloud])
+    return run(lambda: provision(SITES[cloud], config), SITES[cloud], preview=preview)

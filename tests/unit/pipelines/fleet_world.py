@@ -49,6 +49,9 @@ class FleetWorld:
             return None
         if kind == "wait":
             return stage["waitTime"], True
+        if kind == "kayentaCanary":
+            # It knows nothing of the console, and ends when it ends.
+            return self.slow.get(ref, 60.0 * int(stage["canaryConfig"]["lifetimeDuration"][2:-1])), True
         if kind == "deployManifest":
             self.apply(stage)
         return self.slow.get(ref, 5.0), True

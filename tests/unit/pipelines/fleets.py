@@ -49,6 +49,14 @@ def cluster(site: str, strategy: str = "canary", size: int = 2, **more: Any) -> 
     return {"site": site, "targetSize": size, "strategy": strategy, **more}
 
 
+def with_canary(spec: FleetSpec, **canary: Any) -> FleetSpec:
+    """The same fleet with an analysis by Kayenta."""
+    values = spec.model_dump(mode="json")
+    asked = {"storageAccount": "canary-results", **canary}
+    values["monitor"] = {**values["monitor"], "metricsAccount": "prometheus-prod", "canary": asked}
+    return FleetSpec.model_validate(values)
+
+
 def compiled(spec: FleetSpec) -> tuple[Pipeline, Pipeline]:
     """Its pipelines: release, rollback."""
     release, rollback = compile_fleet(spec, sites()).pipelines

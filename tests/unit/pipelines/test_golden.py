@@ -4,15 +4,18 @@ import os
 from pathlib import Path
 
 import pytest
-from fleets import cluster, compiled, example, fleet
+from fleets import cluster, compiled, example, fleet, sites, with_canary
 
+from pipelines.compile import compile_fleet
 from pipelines.render import render_json, render_mermaid, render_svg
+from pipelines.render_files import render_config
 
 GOLDEN = Path(__file__).parent / "golden"
 FLEETS = {
     "canary": fleet(cluster("aws-eu-central-1", "canary", share="10%")),
     "bluegreen": fleet(cluster("gcp-us-west1", "bluegreen")),
     "rolling": fleet(cluster("azure-westeurope", "rolling", share="50%")),
+    "kayenta": with_canary(fleet(cluster("aws-eu-central-1", "canary", share="10%"))),
 }
 
 
@@ -26,6 +29,9 @@ def files() -> dict[str, str]:
                 found[f"{stem}.json"] = render_json(pipeline)
             found[f"{stem}.mmd"] = render_mermaid(pipeline)
             found[f"{stem}.svg"] = render_svg(pipeline)
+    config = compile_fleet(FLEETS["kayenta"], sites()).canary_config
+    assert config is not None
+    found["kayenta.canary-config.json"] = render_config(config)
     return found
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fleets import cluster, compiled, example, fleet, sites
+from fleets import cluster, compiled, example, fleet, sites, with_canary
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -326,6 +326,8 @@ CASES: list[tuple[str, Change]] = [
     ("LF802", kayenta(canaryAnalysisIntervalMins="0.5")),
     ("LF803", add("canary", "kayentaCanary", ("watch",), analysisType="realTimeAutomatic", canaryConfig=CANARY)),
     ("LF804", kayenta(scoreThresholds={"marginal": "75", "pass": "50"})),
+    ("LF805", kayenta(lifetimeDuration="PT49M")),
+    ("LF805", kayenta(scopes=[{"step": 120}])),
 ]
 
 
@@ -361,6 +363,7 @@ def test_a_finding_names_its_place() -> None:
 
 def test_what_is_generated_is_clean() -> None:
     assert lint(compile_fleet(example(), sites())) == []
+    assert lint(compile_fleet(with_canary(example()), sites())) == []
 
 
 def test_an_address_of_the_pipelines_own_making_is_left_alone() -> None:
@@ -378,7 +381,10 @@ def test_any_fleet_is_clean(names: list[str], data: st.DataObject) -> None:
         approvals=[{"before": before} for before in data.draw(st.lists(st.sampled_from(["start", "promote"]), max_size=3))],
         notifications=[{"type": "email", "address": "a@example.org"}],
         windows=[{"from": "09:00", "to": "17:00"}] if data.draw(st.booleans()) else [],
+        rollback={"within": "5m"},
     )
+    if any(one.last_compared for one in spec.release.clusters) and data.draw(st.booleans()):
+        spec = with_canary(spec)
     for pipeline in compiled(spec):
         assert lint_json(pipeline.to_json()) == []
 

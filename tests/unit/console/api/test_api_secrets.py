@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from lorafleet.console.domain.records import Role
+from lorafleet.console.embedded import embedded_settings
 from lorafleet.contracts import paths
 from tests.unit.console.api.running_console import API, HttpWorker, RunningConsole, StartConsole, new_job, new_text_set, problem
 
@@ -129,7 +131,16 @@ def test_a_console_with_a_new_secret_reads_the_old_one_s_after_one_start_with_bo
     given = one.say(paths.SECRETS).json()
     assert (given["secrets"], given["unreadable"]) == ({}, ["HF_TOKEN"])
     assert [row["readable"] for row in forgot.admin.get(f"{API}/secrets").json()] == [False]
+    assert "secrets" in [check["name"] for check in forgot.admin.get(f"{API}/checkup").json()["checks"]]
     both = start_console(beside=first, database_url=postgres_url, secret="n" * 40, previous_secret=old)
     assert old not in repr(replace(both.services.settings, port=1))
     assert [row["readable"] for row in forgot.admin.get(f"{API}/secrets").json()] == [True]
     assert one.say(paths.SECRETS).json()["secrets"] == {"HF_TOKEN": VALUE}
+    assert "secrets" not in [check["name"] for check in forgot.admin.get(f"{API}/checkup").json()["checks"]]
+
+
+def test_the_previous_secret_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LORAFLEET_SECRET", "n" * 40)
+    assert embedded_settings(tmp_path, "127.0.0.1", 8400, None).secrets == ("n" * 40,)
+    monkeypatch.setenv("LORAFLEET_PREVIOUS_SECRET", "o" * 40)
+    assert embedded_settings(tmp_path, "127.0.0.1", 8400, None).secrets == ("n" * 40, "o" * 40)

@@ -17,6 +17,7 @@ GOOD = SetupFacts(
     stores={"aws": "", "gcp": "", "backup": ""},
     sites=(SiteFacts("aws", "aws", 2), SiteFacts("gcp", "gcp", 1)),
     prometheus="",
+    provider="",
 )
 
 
@@ -52,6 +53,8 @@ def test_it_knows_what_it_is(change: dict[str, object], kind: str) -> None:
         ({"stores": {"aws": ""}}, "two copies", CheckResult.FAIL),
         ({"sites": (SiteFacts("aws", "aws", 0),)}, "site aws", CheckResult.WARN),
         ({"prometheus": "does not answer"}, "prometheus", CheckResult.FAIL),
+        ({"provider": "does not answer"}, "provider", CheckResult.FAIL),
+        ({"unreadable_secrets": 1}, "secrets", CheckResult.FAIL),
         ({"postgres": False, "replicas": 1}, "standby", CheckResult.WARN),
     ],
 )

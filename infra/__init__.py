@@ -1,0 +1,1 @@
+"""Pulumi programs that provision a site: one stack for the cloud, one inside the cluster."""

@@ -1,0 +1,3 @@
+from infra.programs import run
+
+run()

@@ -1,0 +1,1 @@
+"""Component resources: one concern a folder, one cloud a module."""

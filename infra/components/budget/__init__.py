@@ -1,0 +1,1 @@
+"""The alarm on what a site costs."""

@@ -1,0 +1,1 @@
+"""Who acts in a site: the trainer's pods, and Spinnaker."""

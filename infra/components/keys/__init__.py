@@ -1,0 +1,1 @@
+"""The customer's key that everything in a site is encrypted with."""

@@ -1,0 +1,1 @@
+"""The private network of a site, and its way out."""

@@ -1,0 +1,1 @@
+"""The object store: datasets, checkpoints, finished weights."""

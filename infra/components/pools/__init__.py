@@ -1,0 +1,1 @@
+"""Nodes: the system pool, and GPU pools that grow from zero."""

@@ -1,0 +1,1 @@
+"""The registry that the site's nodes pull images from."""
