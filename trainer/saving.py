@@ -1,6 +1,7 @@
 """Checkpoints are written on a thread of their own, and a disk that is full does not end a run."""
 
 import errno
+import secrets
 import shutil
 import threading
 from collections.abc import Callable
@@ -22,7 +23,8 @@ def prepare_output(directory: Path, needed_bytes: int) -> None:
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        probe = directory / ".write-probe"
+        # Each process of a run proves it for itself, at the same moment.
+        probe = directory / f".write-probe-{secrets.token_hex(4)}"
         probe.write_bytes(b"lorafleet")
         probe.unlink()
         free = shutil.disk_usage(directory).free

@@ -78,7 +78,9 @@ class CanaryAnalysis(_Part):
         default=None, alias="configurationAccount", description="Kayenta's account for canary configs; storageAccount if left out."
     )
     lifetime: Duration = Field(default=timedelta(hours=1), description="Whole minutes, 1m to 12h; 50m or more has enough points.")
-    interval: Duration = Field(default=timedelta(minutes=20), description="Whole minutes between two scores.")
+    interval: Duration = Field(
+        default=timedelta(minutes=20), validate_default=True, description="Whole minutes between two scores; at most the lifetime."
+    )
     thresholds: Thresholds = Thresholds()
     metrics: tuple[CanaryMetric, ...] = Field(default=_DEFAULT_METRICS, min_length=1, description="Weights add up to 100.")
 

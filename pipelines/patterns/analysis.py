@@ -1,7 +1,7 @@
 """The analysis by Kayenta, if the spec asks for one: the slow second line, behind a share that the guard has passed.
 
 Kayenta knows nothing of the console, and an analysis cannot be ended early. So the console watches the candidate meanwhile, and a breach
-is taken back at once, whether the analysis still runs or not.
+is taken back at once, whether the analysis still runs or not; and so is what the analysis itself finds.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from pipelines.model.failure import FailureStrategy
 from pipelines.model.pipeline import canary_config_id
 from pipelines.model.stages import Role, Stage, Webhook
 from pipelines.patterns import limits
-from pipelines.patterns.console import ConsoleCalls
+from pipelines.patterns.console import ConsoleCalls, revoke_name
 
 # ${scope} is a matcher and not only a name, as PromQL has no other way to say "all but the candidate" by the same template.
 CANDIDATE = f'="{DIGEST}"'
@@ -69,20 +69,29 @@ def _metric(metric: CanaryMetric) -> AnalysedMetric:
 
 @dataclass(frozen=True)
 class Analysis:
-    """A site's two stages, which run beside each other."""
+    """A site's analysis, the watch beside it, and the call that revokes the release where the analysis fails.
 
-    site: str
+    What follows hangs on both of the first: a site has one watch at a time, so that the next may not begin before this one's end. That
+    join is too late for a failure; so the call tells the console at once, the watch hears of it, and behind it the workers are removed.
+    """
+
     judged: KayentaCanary
     watched: Webhook
+    revoke: Webhook
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """Both."""
+        """All three."""
+        return self.judged, self.watched, self.revoke
+
+    @property
+    def ends(self) -> tuple[Stage, ...]:
+        """What follows hangs on."""
         return self.judged, self.watched
 
     @property
     def broken(self) -> Expression:
-        """The guard, or somebody, took the candidate back while Kayenta looked at it."""
+        """The release was taken back meanwhile, by the guard, by this analysis or because of another site."""
         return is_(self.watched, Status.FAILED_CONTINUE)
 
 
@@ -121,12 +130,24 @@ class Analyses:
             passing=self.canary.thresholds.passing,
         )
         watched = console.watch(site, "analysis", f"{share} analysed", limit, (watch,), enabled)
-        return Analysis(site, judged, watched)
+        reason = f"the analysis by Kayenta did not pass in {site}"
+        failed = is_(judged, Status.FAILED_CONTINUE)
+        revoke = console.revoke(f"revoke-analysed_{site}", revoke_name(_after_analysis(site)), reason, (judged,), failed)
+        return Analysis(judged, watched, revoke)
 
 
-def revoke_suffix(site: str) -> str:
-    """What tells the take-back after a breach during an analysis from all others, as in "Revoke while analysing aws-eu-central-1"."""
+def _after_analysis(site: str) -> str:
+    return f"after the analysis {site}"
+
+
+def while_analysing(site: str) -> str:
+    """When a release is taken back because of what happened beside an analysis."""
     return f"while analysing {site}"
+
+
+def revocations(site: str) -> tuple[str, ...]:
+    """When a release is taken back because of an analysis, or beside it; for :func:`revoke_name`."""
+    return while_analysing(site), _after_analysis(site)
 
 
 def analyses(spec: FleetSpec) -> Analyses | None:

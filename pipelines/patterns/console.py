@@ -17,6 +17,11 @@ from pipelines.model.stages import Poll, Polling, Role, Stage, Webhook
 from pipelines.patterns import limits
 
 
+def revoke_name(when: str) -> str:
+    """The name of a stage that takes the release back."""
+    return f"Revoke {when}"
+
+
 @dataclass(frozen=True)
 class ConsoleCalls:
     """``release`` and ``token`` are SpEL in ``${}``: both are known only when a run is started."""

@@ -13,10 +13,10 @@ from pipelines.model.failure import FailureStrategy
 from pipelines.model.pipeline import Pipeline
 from pipelines.model.stages import CheckPreconditions, DeployManifest, EvaluateVariables, Role, Stage, Wait, Webhook
 from pipelines.patterns import limits, people
-from pipelines.patterns.analysis import Analyses, analyses, revoke_suffix
-from pipelines.patterns.console import ConsoleCalls
+from pipelines.patterns.analysis import Analyses, analyses, revocations, while_analysing
+from pipelines.patterns.console import ConsoleCalls, revoke_name
 from pipelines.patterns.parameters import RELEASE_VALUE, TOKEN_VALUE, are_given, parameters
-from pipelines.patterns.site_branch import SiteBranch, full_watch, revoke_name, site_branch
+from pipelines.patterns.site_branch import SiteBranch, full_watch, site_branch
 from pipelines.patterns.take_back import older, remove, take_back
 
 RELEASE_PIPELINE = "release"
@@ -50,8 +50,8 @@ def release_pipeline(spec: FleetSpec, workers: Mapping[str, Workers], console_ur
         reason = f"the candidate did not pass in {branch.site}"
         stages += [*branch.stages, *_notices(spec, branch)]
         if branch.analysis is not None:
-            # An analysis goes on for hours, and a breach does not wait for it. What it finds itself is the next take-back's.
-            parents, when = (branch.analysis.watched,), revoke_suffix(branch.site)
+            # The branch's own take-back waits for the analysis; a breach does not.
+            parents, when = (branch.analysis.watched,), while_analysing(branch.site)
             revoke, removals = take_back(
                 f"analysis_{branch.site}", when, reason, console, branches, parents, branch.analysis.broken
             )
@@ -77,7 +77,7 @@ def _after(site: str) -> str:
 def _revocations(cluster: ClusterRelease, asked: Analyses | None) -> list[str]:
     """When the release is taken back because of a site."""
     analysed = asked is not None and cluster.last_compared is not None
-    return [_after(cluster.site), *([revoke_suffix(cluster.site)] if analysed else [])]
+    return [_after(cluster.site), *(revocations(cluster.site) if analysed else ())]
 
 
 def _start(spec: FleetSpec, console: ConsoleCalls) -> list[Stage]:

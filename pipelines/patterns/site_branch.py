@@ -69,11 +69,6 @@ def _done(stages: tuple[Stage, ...]) -> Expression:
     return all_of(is_(stage, Status.SUCCEEDED) for stage in stages)
 
 
-def revoke_name(when: str) -> str:
-    """The name of a stage that takes the release back."""
-    return f"Revoke {when}"
-
-
 def watched_shares(release: ClusterRelease) -> tuple[tuple[int, Share], ...]:
     """Steps of the schedule, from 1, and their shares, that are watched before the promotion.
 
@@ -137,7 +132,7 @@ def site_branch(
         if analyses is not None and step == release.last_compared:
             analysis = analyses.after(watched, console, site, share)
             stages += analysis.stages
-            ends = analysis.stages
+            ends = analysis.ends
     return SiteBranch(site, cluster, workers, release, tuple(stages), ends, analysis)
 
 

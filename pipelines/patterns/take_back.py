@@ -17,8 +17,8 @@ from pipelines.model.expressions import Expression, Status, all_of, is_
 from pipelines.model.failure import FailureStrategy
 from pipelines.model.stages import Cluster, DeleteManifest, Match, Role, Selector, Stage
 from pipelines.patterns import limits
-from pipelines.patterns.console import ConsoleCalls
-from pipelines.patterns.site_branch import SiteBranch, revoke_name
+from pipelines.patterns.console import ConsoleCalls, revoke_name
+from pipelines.patterns.site_branch import SiteBranch
 
 
 def candidate(application: str, digest12: str = DIGEST12) -> tuple[Selector, ...]:

@@ -81,7 +81,10 @@ class Attempt:
         while step < total:
             step = min(total, first + int((time.monotonic() - begun) / self._spec.step_seconds))
             if self._spec.journal is not None:
-                self._spec.journal.write_text(str(step))
+                # Whole or not at all: the worker may be killed at any moment.
+                part = self._spec.journal.with_suffix(".part")
+                part.write_text(str(step))
+                part.replace(self._spec.journal)
             if time.monotonic() >= beat:
                 beat = time.monotonic() + self._lease["heartbeat_seconds"]
                 self._unsaid.append(

@@ -146,8 +146,9 @@ def _has(standby: psycopg.Connection[DictRow], position: str) -> bool:
 def _finish(connection: psycopg.Connection[DictRow], server: Server, site: str, home: str | None, force: bool, by: str) -> Promoted:
     """The database takes writes: its promotion is done, or was interrupted, or it has been the home all along."""
     current = server.home
-    if current is None or current.site != site:
-        if not force:
+    interrupted = current is not None and current.site == site and current.promoted_by.startswith(_MOVING)
+    if current is None or current.site != site or interrupted:
+        if not force and not interrupted:
             raise ConfigError(
                 f"this is no standby: it takes writes as the home {current.site if current else 'without a name'}",
                 hint="give the standby's address; --force finishes a promotion that was interrupted",

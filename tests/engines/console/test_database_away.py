@@ -3,16 +3,19 @@
 import random
 import signal
 import time
+from collections.abc import Sequence
 
 import pytest
 from postgres_server import PostgresServer
 
 from tests.engines.console.fleet import Workers, attempts, job
+from tests.engines.tcp_proxy import TcpProxy
 from tests.unit.console.api.console_process import ConsoleProcess, Serve
 from tests.unit.console.api.running_console import API, new_job, new_text_set, problem, soon
 
 AWAY_SECONDS = 12.0
-LEASES = ("--lease-seconds", "2", "--grace-seconds", "1")
+LATER_SECONDS = 1.5
+LEASES = ("--lease-seconds", "4", "--grace-seconds", "1")
 
 
 def both_run(console: ConsoleProcess, names: list[str]) -> bool:
@@ -26,6 +29,11 @@ def nobody_failed(console: ConsoleProcess, names: list[str]) -> None:
         assert (only["fence"], only["state"]) == (1, "succeeded")
 
 
+def cut(proxies: Sequence[TcpProxy]) -> None:
+    for proxy in proxies:
+        proxy.cut()
+
+
 @pytest.mark.parametrize("how", ["stopped", "frozen"])
 def test_two_workers_and_two_consoles(
     serve: Serve, server: PostgresServer, workers: Workers, chance: random.Random, how: str
@@ -33,8 +41,9 @@ def test_two_workers_and_two_consoles(
     consoles = [serve("--replicas", "2", *LEASES) for _ in range(2)]
     dataset = new_text_set(consoles[0].admin)
     names = [new_job(consoles[0].admin, dataset, training={"base_model": "x", "max_steps": 300})["id"] for _ in range(2)]
-    for number, console in enumerate(consoles):
-        workers.start(console, f"w-{number}")
+    proxies = [TcpProxy(int(console.port)) for console in consoles]
+    for number, (console, proxy) in enumerate(zip(consoles, proxies, strict=True)):
+        workers.start(console, f"w-{number}", url=f"http://127.0.0.1:{proxy.port}")
     soon(lambda: both_run(consoles[0], names), 30)
     time.sleep(chance.uniform(0, 1))
 
@@ -46,6 +55,7 @@ def test_two_workers_and_two_consoles(
                 problem(console.admin.get(f"{API}/jobs"), 503)
                 problem(console.admin.get("/readyz"), 503)
             time.sleep(0.5)
+        cut(proxies)
         server.start()
     else:
         server.freeze()
@@ -53,5 +63,11 @@ def test_two_workers_and_two_consoles(
             for console in consoles:
                 assert console.admin.get("/healthz").status_code == 200
             time.sleep(0.5)
+        cut(proxies)
         server.thaw()
+    # Workers come back later than the database, as those do that wait longer after each try.
+    time.sleep(LATER_SECONDS)
+    for proxy in proxies:
+        proxy.accept()
     nobody_failed(consoles[1], names)
+    cut(proxies)

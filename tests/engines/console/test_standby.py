@@ -5,15 +5,19 @@ import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import psycopg
 import pytest
 from postgres_server import PostgresServer
+from psycopg.rows import dict_row
 
 from lorafleet.cli import main
+from lorafleet.console.standby.fencing import fence
 from lorafleet.console.standby.promotion import stand
+from lorafleet.console.store.home import Home
 from lorafleet.console.store.queue import FENCES_OF_A_HOME
 from tests.unit.console.api.console_process import ConsoleProcess, Serve, serving
 from tests.unit.console.api.running_console import API, new_job, new_text_set, problem, soon
@@ -203,6 +207,23 @@ def test_a_promotion_that_was_interrupted_is_finished(pair: Pair, serve: Serve, 
     standing = stand(pair.at_standby, pair.at_home)
     assert standing.server.home is not None
     assert (standing.server.home.site, standing.server.epoch, standing.home_answers) == (OTHER, 2, False)
+
+
+def test_a_move_that_was_interrupted_after_the_home_was_fenced_is_finished(
+    pair: Pair, serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = serve(*pair.options(HOME))
+    pair.catch_up()
+    with psycopg.connect(pair.at_home, autocommit=True, row_factory=dict_row) as connection:
+        fence(connection, Home(2, OTHER, datetime.now(UTC), "moving: test"))
+    ended(first)
+    pair.catch_up()
+    with psycopg.connect(pair.at_standby, autocommit=True) as connection:
+        connection.execute("SELECT pg_promote()")
+    code, out, err = promote(pair, capsys, "--home", pair.at_home)
+    assert (code, err) == (0, [])
+    assert "epoch 3" in out
+    assert stand(pair.at_home, None).server.epoch == 3
 
 
 def test_status(pair: Pair, serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:

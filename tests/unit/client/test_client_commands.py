@@ -106,8 +106,9 @@ def test_a_failed_job_ends_the_watch_with_code_1_and_its_reason(
     console: RunningConsole, dataset: str, worker: MakeWorker, environment: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with client_of(console) as client:
-        job = client.submit(ask(dataset))
+        job = client.submit(ask(dataset, priority=100))
     one = worker().leased()
+    assert one.job == job.id
     problem = {"what": "the image is broken", "where": "a.png", "hint": "remove it"}
     one.say("/api/v1/worker/outcome", outcome="user", exit_code=65, step=0, problems=[problem])
     assert main(["job", "watch", job.id]) == 1

@@ -1,4 +1,5 @@
 import json
+import re
 from datetime import time, timedelta
 from typing import Any
 
@@ -253,6 +254,84 @@ def test_defaults_in_the_schema_are_what_the_schema_allows() -> None:
     assert len(fields) > 15
     for field in fields:
         jsonschema.validate(field["default"], {**field, "$defs": schema["$defs"]})
+
+
+CANARY = FULL.replace(
+    "  scopes: [aws, gcp, azure]\n",
+    "  canary: {storageAccount: canary-results, lifetime: 2h, interval: 30m, thresholds: {marginal: 40, pass: 80}}\n",
+)
+
+
+def test_an_analysis_is_there_only_if_asked_for() -> None:
+    assert fleet().monitor.canary is None
+    canary = fleet(CANARY).monitor.canary
+    assert canary is not None
+    assert (canary.configurations, canary.lifetime, canary.interval) == (
+        "canary-results",
+        timedelta(hours=2),
+        timedelta(minutes=30),
+    )
+    assert (canary.thresholds.marginal, canary.thresholds.passing) == (40, 80)
+    assert [(metric.metric, metric.weight, metric.critical) for metric in canary.metrics] == [
+        ("lorafleet_attempts_ended_total", 60, True),
+        ("lorafleet_leases_expired_total", 40, False),
+    ]
+    assert FleetSpec.model_validate_json(fleet(CANARY).model_dump_json()) == fleet(CANARY)
+
+
+def test_where_both_releases_are_at_work() -> None:
+    assert [cluster.last_compared for cluster in fleet().release.clusters] == [1, None, 2]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("storageAccount: canary-results, ", "", "key 'monitor.canary.storageAccount' is missing"),
+        ("lifetime: 2h", "lifetime: 59s", "59s is no number of whole minutes"),
+        ("lifetime: 2h", "lifetime: 90500ms", "no number of whole minutes, which Kayenta counts in"),
+        ("lifetime: 2h", "lifetime: 13h", "13h is too long; at most 12h"),
+        ("lifetime: 2h, interval: 30m", "lifetime: 10m", "monitor.canary.interval: an interval of 20m does not fit into 10m"),
+        ("interval: 30m", "interval: 90s", "monitor.canary.interval: 1m30s is no number of whole minutes"),
+        ("interval: 30m", "interval: 3h", "an interval of 3h does not fit into 2h"),
+        ("marginal: 40", "marginal: 80", "marginal (80) lies below pass (80)"),
+        ("pass: 80", "pass: 101", "less than or equal to 100"),
+        ("pass: 80", "passing: 80", "unknown key 'monitor.canary.thresholds.passing'"),
+        ("interval: 30m", "metrics: [{metric: up, weight: 100}]", "'up' is none of lorafleet_attempts_ended_total, "),
+        (
+            "interval: 30m",
+            "metrics: [{metric: lorafleet_lease_expired_total, weight: 100}]",
+            "did you mean 'lorafleet_leases_expired_total'?",
+        ),
+        (
+            "interval: 30m",
+            "metrics: [{metric: lorafleet_leases_expired_total, weight: 90}]",
+            "monitor.canary.metrics: the weights add up to 90, not to 100",
+        ),
+        (
+            "interval: 30m",
+            "metrics: [{metric: lorafleet_leases_expired_total, weight: 50}, {metric: lorafleet_leases_expired_total, weight: 50}]",
+            "metrics.1.metric: 'lorafleet_leases_expired_total' stands twice",
+        ),
+    ],
+)
+def test_what_is_wrong_in_an_analysis_is_named_with_its_line(old: str, new: str, words: str) -> None:
+    assert old in CANARY
+    with pytest.raises(ConfigError) as caught:
+        fleet(CANARY.replace(old, new, 1))
+    (problem,) = caught.value.problems
+    assert problem.where == "fleet.yaml:16"
+    assert words in str(problem)
+
+
+def test_an_analysis_needs_metrics_and_something_to_compare() -> None:
+    with pytest.raises(ConfigError, match=r"monitor.canary needs monitor\.metricsAccount"):
+        fleet(
+            CANARY.replace("  metricsAccount: prometheus-prod\n", "").replace("  queries:\n", "").replace("    xidErrors: ", "  #")
+        )
+    for strategy in ("bluegreen", "canary, share: 100%"):
+        clusters = f"[{{site: aws-eu-central-1, targetSize: 1, strategy: {strategy}}}]"
+        with pytest.raises(ConfigError, match=r"fleet.yaml:\d+: monitor.canary: in no site both releases are at work"):
+            fleet(re.sub(r"  clusters:\n(    - .*\n)+", f"  clusters: {clusters}\n", CANARY))
 
 
 def test_a_quorum_can_pass() -> None:

@@ -11,6 +11,11 @@ CONSOLE = "https://fleet.example.org/api/v1/releases/r1"
 POLL = 15.0
 
 
+def is_watch(stage: Mapping[str, Any]) -> bool:
+    """Whether the console watches a site for it."""
+    return stage["type"] == "webhook" and stage["url"].endswith("/watches")
+
+
 @dataclass
 class FleetWorld:
     """``fails``: these stages fail. ``breaches``: this long after a watch began a sample violates. ``slow``: seconds they take."""
@@ -99,7 +104,8 @@ class FleetWorld:
             self.state = "rolled_back"
             return 0.5, True
         if path == "/promote" and stage["method"] == "POST":
-            if self.state != "watching" or self.breach_at is not None:
+            # A site whose newest watch still runs has not passed.
+            if self.state != "watching" or self.breach_at is not None or any(map(is_watch, orca.running())):
                 return 0.1, False
             self.state = "promoting"
             self.shares = dict.fromkeys(self.shares, 10_000)
@@ -128,6 +134,10 @@ class FleetWorld:
         if what == "share":
             self.shares[site] = max(1, 1000 * stage["payload"]["step"])
             return 0.5, True
+        for other in orca.running():
+            if is_watch(other) and other["url"] == stage["url"] and other["refId"] != ref:
+                # A site has one watch; another takes its place.
+                orca.settle(other["refId"], POLL, False)
         if ref in self.breaches:
             orca.later(self.breaches[ref], "world", lambda: self.take_back(orca))
         return stage["payload"]["seconds"], True

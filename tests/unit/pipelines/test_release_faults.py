@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from fleet_world import FleetWorld
-from fleets import D12, PARAMETERS, cluster, compiled, example, fleet
+from fleets import D12, PARAMETERS, cluster, compiled, example, fleet, with_canary
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated_orca import Orca
@@ -38,9 +38,9 @@ def run(world: FleetWorld, pipeline: dict[str, Any] = RELEASE, cancel_at: float 
     return orca
 
 
-def backstop(world: FleetWorld) -> Orca:
+def backstop(world: FleetWorld, pipeline: dict[str, Any] = ROLLBACK) -> Orca:
     parent = {"trigger": {"parameters": PARAMETERS}}
-    orca = Orca(ROLLBACK, {"type": "pipeline", "parameters": {}, "parentExecution": parent}, world)
+    orca = Orca(pipeline, {"type": "pipeline", "parameters": {}, "parentExecution": parent}, world)
     orca.run()
     assert not orca.problems
     return orca
@@ -262,20 +262,26 @@ def small_fleets(draw: st.DrawFn) -> FleetSpec:
 @given(st.data())
 def test_any_fleet_with_any_faults_ends_promoted_or_taken_back(data: st.DataObject) -> None:
     spec = data.draw(small_fleets())
-    pipeline = compiled(spec)[0].to_json()
+    if any(one.last_compared for one in spec.release.clusters) and data.draw(st.booleans()):
+        spec = with_canary(spec)
+    pipeline, rollback = (one.to_json() for one in compiled(spec))
     refs = [stage["refId"] for stage in pipeline["stages"]]
     watches = [ref for ref in refs if ref.startswith("watch-")]
-    # A removal that fails and a last check that Orca loses are the backstop's.
+    # A removal that fails, or is too slow, and a last check that Orca loses are the backstop's.
     may_fail = [ref for ref in refs if not ref.startswith("remove-") and ref != "released"]
     fails = data.draw(st.frozensets(st.sampled_from(may_fail), max_size=3))
     breaches = data.draw(st.dictionaries(st.sampled_from(watches), st.floats(0, 300), max_size=2))
-    slow = data.draw(st.dictionaries(st.sampled_from(refs), st.floats(0, 2000), max_size=3))
+    slow = data.draw(st.dictionaries(st.sampled_from(may_fail), st.floats(0, 2000), max_size=3))
     world = FleetWorld(fails=fails, breaches=breaches, slow=slow)
     orca = run(world, pipeline)
     assert orca.result in ("SUCCEEDED", "TERMINAL")
     if orca.result == "TERMINAL":
+        if "revoke-at_end" in fails:
+            # Nothing is removed where the console does not revoke; the backstop asks again.
+            world.fails = frozenset()
+            backstop(world, rollback)
         assert not world.workers("candidate")
-        assert all(share == 0 for share in world.shares.values()) or "revoke-at_end" in fails
+        assert all(share == 0 for share in world.shares.values())
     else:
         assert world.state == "stable"
         assert {account for account in world.workers("candidate")} <= {ref.removeprefix("settle-") for ref in fails}

@@ -27,7 +27,7 @@ def new_key(kid: str) -> RSAKey:
 
 class OidcProvider:
     def __init__(self) -> None:
-        self.keys = [new_key("k1")]
+        self._first_key = new_key("k1")
         self.callback = ""
         self.metadata: dict[str, Any] = {}
         self.codes: dict[str, dict[str, str]] = {}
@@ -40,6 +40,7 @@ class OidcProvider:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
 
     def reset(self) -> None:
+        self.keys = [self._first_key]
         self.groups: Any = ["trainers"]
         self.changes: dict[str, Any] = {}
         self.sign: Callable[[dict[str, Any]], str | None] = self.signed

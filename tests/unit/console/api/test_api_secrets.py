@@ -1,5 +1,6 @@
 """A team's secrets go in, and come out to the attempt that holds the lease of one of its jobs; to nobody else."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +18,14 @@ MakeWorker = Callable[..., HttpWorker]
 VALUE = "correct-horse-battery"
 
 
-@pytest.fixture(scope="module")
+_numbers = itertools.count()
+
+
+@pytest.fixture
 def teams(console: RunningConsole) -> dict[str, httpx.Client]:
-    """Administrators of two teams of this module's own."""
-    return {team: console.client(team=team) for team in ("red", "blue")}
+    """Administrators of two teams that no other test knows."""
+    number = next(_numbers)
+    return {team: console.client(team=f"{team}-{number}") for team in ("red", "blue")}
 
 
 def put(client: httpx.Client, name: str, value: Any = VALUE) -> httpx.Response:

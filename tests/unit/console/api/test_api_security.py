@@ -272,6 +272,7 @@ def test_no_secret_is_in_a_repr(console: RunningConsole) -> None:
 
 
 def test_objects_are_not_listed_or_read_without_a_signature(console: RunningConsole) -> None:
+    new_dataset(console.admin, "signed")
     files = [path for path in (console.directory / "stores" / "local").rglob("metadata.csv")]
     key = Path(*files[0].relative_to(console.directory / "stores" / "local").parts)
     for path in (f"/objects/local/objects/{key}", "/objects/local/list/", f"/objects/local/objects/{key}?expires=9999999999"):
