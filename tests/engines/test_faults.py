@@ -53,23 +53,21 @@ def trials(
 
 
 def _print_table(request: pytest.FixtureRequest, chosen: Sequence[Fault], trials: Mapping[str, Future[Ended]]) -> None:
-    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is None:
-        return
     row = "{:<30} {:<12} {:<12} {:<10} {:>14}"
-    reporter.write_line("")
-    reporter.write_line(row.format("fault", "release", "console", "rollback", "pods gone"))
+    lines = ["", row.format("fault", "release", "console", "rollback", "pods gone")]
     for fault in chosen:
         future = trials[fault.name]
         if future.exception() is not None:
-            reporter.write_line(f"{fault.name:<30} did not end")
+            lines.append(f"{fault.name:<30} did not end")
             continue
         ended = future.result()
-        gone = ended.clocks.pods_gone
-        rollback = ended.rollback["status"] if ended.rollback else "-"
-        reporter.write_line(
-            row.format(fault.name, ended.release["status"], ended.state, rollback, "-" if gone is None else f"{gone:.1f} s after")
+        gone = "-" if ended.clocks.pods_gone is None else f"{ended.clocks.pods_gone:.1f} s after"
+        lines.append(
+            row.format(fault.name, ended.release["status"], ended.state, ended.rollback["status"] if ended.rollback else "-", gone)
         )
+    # A fixture's own output is captured, and shown only where its test fails.
+    with request.config.pluginmanager.get_plugin("capturemanager").global_and_fixture_disabled():
+        print("\n".join(lines))
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
