@@ -144,7 +144,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "another nonce": ({"changes": {"nonce": "another"}}, "invalid_claim (nonce)"),
     "no nonce": ({"changes": {"nonce": None}}, "missing_claim (nonce)"),
     "expired": ({"changes": {"exp": LATER - 14_400}}, "expired_token (exp)"),
-    "expired just now": ({"changes": {"exp": int(time.time()) - 10}}, "has expired"),
+    "expired just now": ({"changes": {"exp": int(time.time()) - 10}}, "expired"),
     "without an end": ({"changes": {"exp": None}}, "missing_claim (exp)"),
     "an end that is no time": ({"changes": {"exp": "tomorrow"}}, "invalid_claim (exp)"),
     "issued later": ({"changes": {"iat": LATER}}, "invalid_claim (iat)"),
