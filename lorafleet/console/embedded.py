@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from lorafleet import __version__
 from lorafleet.console.domain.records import Role, SiteRecord
+from lorafleet.console.listening import http_url
 from lorafleet.console.objects.config import StoreConfig, open_store
 from lorafleet.console.objects.folder import FolderStore
 from lorafleet.console.objects.folder_server import folder_app
@@ -174,8 +175,7 @@ def embedded_settings(directory: Path, host: str, port: int, public_url: str | N
         StorageError: the directory cannot be used.
     """
     secret = load_secret(directory)
-    shown = f"[{host}]" if ":" in host else host
-    url = public_url or f"http://{shown}:{port}"
+    url = public_url or http_url(host, port)
     database = f"sqlite:///{(directory / 'console.sqlite').absolute()}"
     previous = os.environ.get(PREVIOUS_SECRET_VARIABLE)
     return Settings(

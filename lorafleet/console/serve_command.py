@@ -62,8 +62,9 @@ def serve(
     from datetime import timedelta
 
     from lorafleet.console.embedded import RELEASE, embedded_settings, read_sites
+    from lorafleet.console.listening import listen
     from lorafleet.console.oidc.config import read_oidc
-    from lorafleet.console.server import listen, run
+    from lorafleet.console.server import run
     from lorafleet.console.settings import Auth, refuse_unsafe
     from lorafleet.console.site_files import read_site_files
 

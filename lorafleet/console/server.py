@@ -21,27 +21,9 @@ from lorafleet.console.embedded import SiteOption, admin_token_file, furnish, op
 from lorafleet.console.settings import Auth, Settings, write_private
 from lorafleet.console.standby.peer import PeerSilent, settle
 from lorafleet.console.store.ledger import open_ledger
-from lorafleet.contracts.problems import StorageError, UnavailableError
+from lorafleet.contracts.problems import StorageError
 
 _GRACEFUL_SECONDS = 10
-
-
-@contextlib.contextmanager
-def listen(host: str, port: int) -> Iterator[socket.socket]:
-    """A listening socket; port 0 takes a free one.
-
-    Raises:
-        UnavailableError: the address cannot be had.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-        except OSError as error:
-            raise UnavailableError(f"cannot listen: {error.strerror}", where=f"{host}:{port}", hint="use another --port") from None
-        listener.listen(512)
-        yield listener
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ class Submission:
 
 @dataclass(frozen=True)
 class AttemptRecord:
-    """One lease of a job, from the first to the last message. ``release_id`` is None for the stable track before any release."""
+    """One lease of a job, from the first to the last message."""
 
     job: str
     fence: int

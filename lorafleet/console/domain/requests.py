@@ -13,7 +13,7 @@ from lorafleet.contracts.training import TrainingConfig, from_mapping
 
 _DEEPEST = 16
 # What a configuration must name and only the worker knows.
-_PLACES = {"train_data_dir": "data", "output_dir": "output"}
+PLACES = {"train_data_dir": "data", "output_dir": "output"}
 
 
 def checked_training(training: Mapping[str, Any]) -> TrainingConfig:
@@ -34,7 +34,7 @@ def checked_training(training: Mapping[str, Any]) -> TrainingConfig:
             problems.append(Problem(f"this is {found[1]}", where=f"training.{found[0]}", hint="never put one into a configuration"))
     if problems:
         raise ConfigError(problems)
-    return from_mapping({**_PLACES, **training})
+    return from_mapping({**PLACES, **training})
 
 
 def submission(request: NewJob, version: str, continue_step: int | None) -> Submission:

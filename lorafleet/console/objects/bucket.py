@@ -3,7 +3,6 @@
 Their signed URLs cannot bind a content, so that what a worker wrote is proven by reading it back.
 """
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from obstore.store import AzureStore, GCSStore, S3Store
 from pydantic import SecretStr
 
 from lorafleet.console.objects.errors import ObjectMissing, StoreError, StoreUnreachable
-from lorafleet.console.objects.store import BLOCK, ObjectFacts, checked_blocks, checked_prefix, read_limited
+from lorafleet.console.objects.store import BLOCK, ObjectFacts, checked_blocks, checked_prefix, read_digest, read_limited
 from lorafleet.contracts.jobs import Method, ObjectGrant
 from lorafleet.contracts.layout import checked_key
 from lorafleet.contracts.problems import ConfigError
@@ -102,13 +101,7 @@ class BucketStore:
 
     def digest(self, key: str) -> str | None:
         """See Store. All of the object's bytes come here for it."""
-        digest = hashlib.sha256()
-        try:
-            for block in self.read(key):
-                digest.update(block)
-        except ObjectMissing:
-            return None
-        return digest.hexdigest()
+        return read_digest(self, key)
 
     def read(self, key: str, start: int = 0) -> Iterator[bytes]:
         """See Store."""

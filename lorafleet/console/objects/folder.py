@@ -17,7 +17,7 @@ from typing import BinaryIO
 from pydantic import SecretStr
 
 from lorafleet.console.objects.errors import ObjectDamaged, ObjectMissing, StoreError, StoreUnreachable, of_disk
-from lorafleet.console.objects.store import BLOCK, ObjectFacts, blocks_of, checked_prefix, read_limited
+from lorafleet.console.objects.store import BLOCK, ObjectFacts, blocks_of, checked_prefix, read_digest, read_limited
 from lorafleet.contracts.jobs import Method, ObjectGrant
 from lorafleet.contracts.layout import checked_key
 from lorafleet.contracts.problems import ConfigError
@@ -60,13 +60,7 @@ class FolderStore:
 
     def digest(self, key: str) -> str | None:
         """See Store."""
-        digest = hashlib.sha256()
-        try:
-            for block in self.read(key):
-                digest.update(block)
-        except ObjectMissing:
-            return None
-        return digest.hexdigest()
+        return read_digest(self, key)
 
     def read(self, key: str, start: int = 0) -> Iterator[bytes]:
         """See Store."""

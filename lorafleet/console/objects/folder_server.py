@@ -4,7 +4,6 @@ A PUT is streamed to the disk, counted, verified, and appears whole or not at al
 """
 
 import json
-import socket
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -18,12 +17,13 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from lorafleet.console.listening import http_url, listen
 from lorafleet.console.objects.byte_ranges import UnsatisfiableRangeError, read_range
 from lorafleet.console.objects.errors import ObjectDamaged, ObjectMissing, StoreFull
 from lorafleet.console.objects.folder import FolderStore
 from lorafleet.console.objects.secret_files import load_secret
 from lorafleet.console.objects.signing import BadSignatureError, Permit, read_permit
-from lorafleet.contracts.problems import ConfigError, LorafleetError, UnavailableError, UsageError
+from lorafleet.contracts.problems import ConfigError, LorafleetError, UsageError
 
 # What a browser gets must never run there, whatever it holds.
 _DOWNLOAD_HEADERS = {
@@ -100,16 +100,8 @@ def serve_folder(
             hint="put a TLS proxy in front of 127.0.0.1, or say --allow-remote for a network that you trust",
         )
     app = folder_app(FolderStore("folder", root), load_secret(secret_file))
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-        except OSError as error:
-            raise UnavailableError(f"cannot listen: {error.strerror}", where=f"{host}:{port}", hint="use another --port") from None
-        listener.listen(128)
-        shown = f"[{host}]" if ":" in host else host
-        ready(f"http://{shown}:{listener.getsockname()[1]}")
+    with listen(host, port) as listener:
+        ready(http_url(host, listener.getsockname()[1]))
         config = uvicorn.Config(app, access_log=False, log_level="warning", lifespan="off", timeout_graceful_shutdown=5)
         uvicorn.Server(config).run(sockets=[listener])
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from io import BufferedReader, RawIOBase
 from typing import BinaryIO, Protocol, cast
 
-from lorafleet.console.objects.errors import ObjectDamaged, StoreError
+from lorafleet.console.objects.errors import ObjectDamaged, ObjectMissing, StoreError
 from lorafleet.contracts.jobs import Method, ObjectGrant
 from lorafleet.contracts.layout import checked_key
 from lorafleet.contracts.problems import ConfigError
@@ -132,6 +132,17 @@ class _Blocks(RawIOBase):
         buffer[:count] = self._rest[:count]
         self._rest = self._rest[count:]
         return count
+
+
+def read_digest(store: Store, key: str) -> str | None:
+    """The SHA-256 in hex of an object by reading all of it; None where there is none. For stores that have no other way."""
+    digest = hashlib.sha256()
+    try:
+        for block in store.read(key):
+            digest.update(block)
+    except ObjectMissing:
+        return None
+    return digest.hexdigest()
 
 
 def as_file(blocks: Iterator[bytes]) -> BinaryIO:

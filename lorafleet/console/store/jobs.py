@@ -19,6 +19,7 @@ from lorafleet.console.domain.records import (
     Submission,
 )
 from lorafleet.console.domain.refusals import Conflict, NotFound, Unprocessable
+from lorafleet.console.domain.requests import PLACES
 from lorafleet.console.store import chain, pages, reasons, rows
 from lorafleet.console.store.database import Database, Row, Transaction
 from lorafleet.console.store.datasets import find_version
@@ -28,9 +29,6 @@ from lorafleet.contracts.jobs import Order
 from lorafleet.contracts.training import TrainingConfig
 
 KEY_LIFETIME = timedelta(hours=24)
-
-# What the worker puts its own folders into.
-PLACES = {"train_data_dir": "data", "output_dir": "output"}
 
 
 class SqlJobs:

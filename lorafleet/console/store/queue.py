@@ -9,9 +9,9 @@ from sqlalchemy import and_, bindparam, func, or_, select
 from lorafleet.console.domain import resume
 from lorafleet.console.domain.placement import Fleet, Place
 from lorafleet.console.domain.records import EventKind
+from lorafleet.console.domain.requests import PLACES
 from lorafleet.console.store.database import Row, Transaction
 from lorafleet.console.store.fleet import queued
-from lorafleet.console.store.jobs import PLACES
 from lorafleet.console.store.rows import published
 from lorafleet.console.store.schema import IS_RUNNING, IS_WAITING, attempts, checkpoints, jobs, quotas, releases
 from lorafleet.contracts.job_states import AttemptState, JobState

@@ -10,7 +10,8 @@ import pytest
 
 from lorafleet.console.app import create_app
 from lorafleet.console.embedded import SiteOption, embedded_settings, furnish, open_stores
-from lorafleet.console.server import ConsoleServer, listen
+from lorafleet.console.listening import listen
+from lorafleet.console.server import ConsoleServer
 from lorafleet.console.settings import Settings
 from lorafleet.console.store.ledger import open_ledger
 from tests.unit.console.api.running_console import RELEASE, HttpWorker, RunningConsole, StartConsole, new_dataset, quick_client
