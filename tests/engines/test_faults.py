@@ -53,21 +53,25 @@ def trials(
 
 
 def _print_table(request: pytest.FixtureRequest, chosen: Sequence[Fault], trials: Mapping[str, Future[Ended]]) -> None:
-    row = "{:<30} {:<12} {:<12} {:<10} {:>14}"
-    lines = ["", row.format("fault", "release", "console", "rollback", "pods gone")]
+    row = "{:<30} {:<12} {:<12} {:<10} {:>10} {:>10}"
+    lines = ["", row.format("fault", "release", "console", "rollback", "share 0", "pods gone")]
     for fault in chosen:
         future = trials[fault.name]
         if future.exception() is not None:
             lines.append(f"{fault.name:<30} did not end")
             continue
         ended = future.result()
-        gone = "-" if ended.clocks.pods_gone is None else f"{ended.clocks.pods_gone:.1f} s after"
-        lines.append(
-            row.format(fault.name, ended.release["status"], ended.state, ended.rollback["status"] if ended.rollback else "-", gone)
-        )
+        rollback = ended.rollback["status"] if ended.rollback else "-"
+        clocks = (_seconds(ended.clocks.share_zero), _seconds(ended.clocks.pods_gone))
+        lines.append(row.format(fault.name, ended.release["status"], ended.state, rollback, *clocks))
+    lines.append("share 0, pods gone: seconds after the first violating sample, or after the take-back where there was none")
     # A fixture's own output is captured, and shown only where its test fails.
     with request.config.pluginmanager.get_plugin("capturemanager").global_and_fixture_disabled():
         print("\n".join(lines))
+
+
+def _seconds(clock: float | None) -> str:
+    return "-" if clock is None else f"{clock:.1f}"
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from lorafleet.contracts.release import ReleaseState
@@ -10,11 +11,15 @@ from lorafleet.contracts.release_api import Registered, Registration
 
 @dataclass(frozen=True)
 class Traffic:
-    """What a candidate's attempts in a site come to: how many a second, which part fails by the release, seconds to a heartbeat."""
+    """What a candidate's attempts in a site come to: how many a second, which part fails by the release, seconds to a heartbeat.
+
+    ``held``: one attempt more never ends by itself, and beats until it is told that its lease was taken back.
+    """
 
     a_second: float = 10.0
     error_rate: float = 0.0
     latency: float = 0.3
+    held: bool = False
 
 
 class Console(Protocol):
@@ -58,6 +63,11 @@ class Console(Protocol):
         """Why a release was taken back, in words; empty if it was not."""
         ...
 
-    def share_zero_at(self, release: str) -> float | None:
-        """When a release that was taken back lost its share, by the monotonic clock."""
+    def told_at(self, digest: str) -> float | None:
+        """When the last held attempt of a candidate was told, by the monotonic clock; None if none was."""
+        ...
+
+    @property
+    def ledger(self) -> Path:
+        """The database file, to read."""
         ...

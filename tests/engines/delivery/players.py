@@ -2,7 +2,9 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -39,7 +41,10 @@ class _Seat:
 
 
 class Players:
-    """Follows the pods of all namespaces. ``traffic(release, site)`` says how its attempts fare."""
+    """Follows the pods of all namespaces. ``traffic(release, site)`` says how its attempts fare.
+
+    ``told``: by release, when the console last told a held attempt that its lease is gone, by the monotonic clock.
+    """
 
     def __init__(self, console: Console, sites: Mapping[str, Cluster], traffic: Callable[[str, str], Traffic]) -> None:
         self._console = console
@@ -47,6 +52,8 @@ class Players:
         self._traffic = traffic
         self._seats: dict[str, _Seat] = {}
         self._attempts: dict[tuple[str, str], int] = {}
+        self._held: set[tuple[str, str]] = set()
+        self.told: dict[str, float] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -69,8 +76,32 @@ class Players:
                     if release := _release(pods[uid]):
                         seat = self._seats[uid] = _Seat(site, release)
                         threading.Thread(target=self._play, args=(uid, seat), daemon=True).start()
+                        self._hold_one(uid, seat)
         for seat in self._seats.values():
             seat.stopped.set()
+
+    def _hold_one(self, uid: str, seat: _Seat) -> None:
+        place = (seat.site, seat.release)
+        if self._traffic(seat.release, seat.site).held and place not in self._held:
+            self._held.add(place)
+            threading.Thread(target=self._hold, args=(f"h-{uid[:12]}", seat), daemon=True).start()
+
+    def _hold(self, worker: str, seat: _Seat) -> None:
+        """One attempt that goes on until the console takes its lease back. Its pod's end is not its own: the last words count."""
+        attempt = _Attempt(self._console, seat.site, worker)
+        leased = False
+        while not leased and not seat.stopped.is_set():
+            with suppress(requests.RequestException, _Over):
+                leased = attempt.lease(seat.release)
+        while leased and not self._stopped.is_set():
+            try:
+                attempt.heartbeat()
+            except _Over:
+                self.told[seat.release] = time.monotonic()
+                return
+            except requests.RequestException:
+                pass  # the console is away
+            self._stopped.wait(attempt.heartbeat_seconds)
 
     def _play(self, uid: str, seat: _Seat) -> None:
         worker = f"w-{uid[:12]}"
@@ -116,6 +147,8 @@ class _Attempt:
         self._session = requests.Session()
         self._session.trust_env = False
         self._attempt: dict[str, Any] = {}
+        self._beats = 0
+        self.heartbeat_seconds = 0.0
 
     def lease(self, release: str) -> bool:
         enrolment = {"site": self._site, "worker": self._worker, "credential": self._console.credentials[self._site]}
@@ -127,11 +160,13 @@ class _Attempt:
         if not found:
             return False
         self._attempt = {"job": found["job"]["id"], "fence": found["fence"]}
+        self.heartbeat_seconds = float(found["heartbeat_seconds"])
         return True
 
     def heartbeat(self) -> None:
         now = datetime.now(UTC).isoformat()
-        self._say(paths.HEARTBEAT, {"sequence": 0, "phase": "training", "step": 1, "sent_at": now})
+        self._say(paths.HEARTBEAT, {"sequence": self._beats, "phase": "training", "step": 1, "sent_at": now})
+        self._beats += 1
 
     def write(self) -> dict[str, Any]:
         key = layout.output_object(self._attempt["job"], self._attempt["fence"], "lora.safetensors")

@@ -14,6 +14,7 @@ from pipelines.compile import compile_fleet
 from pipelines.patterns.parameters import IMAGE_DIGEST, RELEASE, TOKEN
 from pipelines.releasing import registration
 from tests.engines.delivery import fleet
+from tests.engines.delivery.clocks import Clocks, Record
 from tests.engines.delivery.console import Console, Traffic
 from tests.engines.delivery.faults import Fault, Kind, Workers
 from tests.engines.kubernetes.cluster import Cluster
@@ -30,13 +31,6 @@ _CHANGES: Mapping[Kind, dict[str, Any]] = {
 }
 
 _WORKERS = "app.kubernetes.io/component=worker,app.kubernetes.io/part-of={},lorafleet/release={}"
-
-
-@dataclass(frozen=True)
-class Clocks:
-    """Seconds: from the breach (or, without one, from the revocation) until no worker of the candidate is left, where it was taken back."""
-
-    pods_gone: float | None
 
 
 @dataclass(frozen=True)
@@ -62,15 +56,20 @@ class Ended:
 
 
 class Trial:
-    """One fault in an application and a namespace of its own, so that trials do not see each other."""
+    """One fault in an application and a namespace of its own, so that trials do not see each other.
 
-    def __init__(self, fault: Fault, orca: OrcaEngine, console: Console, sites: Mapping[str, Cluster]) -> None:
+    ``held``: one attempt of the candidate in the fault's site goes on until it is told to stop, for the clock of the leases.
+    """
+
+    def __init__(self, fault: Fault, orca: OrcaEngine, console: Console, sites: Mapping[str, Cluster], held: bool = False) -> None:
         self._fault = fault
+        self._held = held
         self._orca = orca
         self._console = console
         self._sites = sites
         self.application = re.sub(r"[^a-z0-9]+", "-", f"t {fault.name}".lower()).strip("-")
         self.digest = "sha256:" + hashlib.sha256(f"{self.application} {time.monotonic_ns()}".encode()).hexdigest()
+        self._share_zero_at: float | None = None
         self._gone_at: float | None = None
 
     def run(self) -> Ended:
@@ -94,21 +93,26 @@ class Trial:
         given = {IMAGE_DIGEST: self.digest, RELEASE: ticket.release, TOKEN: ticket.token.get_secret_value()}
         execution = self._orca.submit(pipelines["release"], given)
         ended = threading.Event()
-        looking = threading.Thread(target=self._look_for_pods, args=(ended,), daemon=True)
-        looking.start()
+        looking = [
+            threading.Thread(target=self._look_for_pods, args=(ended,), daemon=True),
+            threading.Thread(target=self._look_for_the_share, args=(ticket.release, ended), daemon=True),
+        ]
+        for each in looking:
+            each.start()
         try:
             self._during(execution)
             release = self._orca.wait(execution, self._fault.seconds)
             rollback = self._rollback() if self._fault.expected.rollback else None
         finally:
             ended.set()
-            looking.join()
+            for each in looking:
+                each.join()
             self._after()
-        zero = self._console.share_zero_at(ticket.release)
-        gone = None if zero is None or self._gone_at is None else self._gone_at - zero
+        told = self._console.told_at(self.digest)
+        clocks = Record(self._console.ledger, ticket.release).clocks(self._share_zero_at, told, self._gone_at)
         workers = {site: self._standing(site) for site in self._sites}
         state, reason = self._console.state(ticket.release), self._console.reason(ticket.release)
-        return Ended(release, rollback, state, reason, workers, Clocks(gone))
+        return Ended(release, rollback, state, reason, workers, clocks)
 
     def _before(self) -> None:
         fault = self._fault
@@ -116,9 +120,9 @@ class Trial:
             case Kind.SMOKE_CRASH:
                 self._sites[fault.site].break_pods(self._crash())
             case Kind.ERROR_RATE:
-                self._console.has_traffic(self.digest, fault.site, Traffic(error_rate=fault.level))
+                self._console.has_traffic(self.digest, fault.site, Traffic(error_rate=fault.level, held=self._held))
             case Kind.LATENCY:
-                self._console.has_traffic(self.digest, fault.site, Traffic(latency=fault.level))
+                self._console.has_traffic(self.digest, fault.site, Traffic(latency=fault.level, held=self._held))
             case Kind.NO_SAMPLES:
                 self._console.has_traffic(self.digest, fault.site, Traffic(a_second=0))
             case Kind.SITE_API_GONE:
@@ -163,6 +167,13 @@ class Trial:
             if (found and found[0]["status"] in ENDED) or time.monotonic() > until:
                 return found[0] if found else None
             time.sleep(0.5)
+
+    def _look_for_the_share(self, release: str, ended: threading.Event) -> None:
+        """Note when the console was first seen to give the candidate nothing any more."""
+        while not ended.wait(0.25):
+            if self._console.state(release) is ReleaseState.ROLLED_BACK:
+                self._share_zero_at = time.monotonic()
+                return
 
     def _look_for_pods(self, ended: threading.Event) -> None:
         """Note when the candidate's last pod was seen to be gone."""
