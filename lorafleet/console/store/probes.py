@@ -4,6 +4,7 @@ One is made at the moment when a worker of the candidate asks and no user's job 
 """
 
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import delete, func, insert, select
@@ -18,6 +19,9 @@ from lorafleet.contracts.jobs import JobKind
 from lorafleet.contracts.outcomes import OutcomeClass
 from lorafleet.contracts.release import Track
 from lorafleet.contracts.release_api import StageStatus
+
+SOON = timedelta(seconds=30)
+"""How long an attempt is waited for as the sample that it may become. A person's job may train for hours, and a probe may hang."""
 
 _SAMPLES = (OutcomeClass.SUCCEEDED, OutcomeClass.RELEASE)
 
@@ -48,7 +52,7 @@ def make(transaction: Transaction, place: Place, being_leased: int) -> Row | Non
 
 
 def lacking(transaction: Transaction, release_id: str, site: str) -> int:
-    """How many samples a watched candidate still needs in a site, beside those that are being made."""
+    """How many samples a watched candidate still needs in a site, beside those that will be there soon."""
     watched = select(watches.c.id).where(
         watches.c.release_id == release_id, watches.c.site == site, watches.c.status == StageStatus.RUNNING
     )
@@ -57,7 +61,8 @@ def lacking(transaction: Transaction, release_id: str, site: str) -> int:
     registration = transaction.execute(select(releases.c.registration).where(releases.c.id == release_id)).scalar_one()
     here = (attempts.c.release_id == release_id) & (attempts.c.site == site)
     made = select(func.count()).select_from(attempts).where(here, attempts.c.outcome.in_(_SAMPLES))
-    under_way = select(func.count()).select_from(attempts).where(here, IS_LIVE)
+    young = attempts.c.leased_at > transaction.now - SOON
+    under_way = select(func.count()).select_from(attempts).where(here, IS_LIVE, young)
     return int(registration["min_samples"]) - transaction.number(made) - transaction.number(under_way)
 
 

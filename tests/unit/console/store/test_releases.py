@@ -8,6 +8,7 @@ from console_actors import CANDIDATE, GRACE, STABLE, TRAINING, Actors
 from lorafleet.console.domain.judgement import WINDOW
 from lorafleet.console.domain.records import Submission
 from lorafleet.console.domain.refusals import Conflict, Fenced, NotFound, Unprocessable
+from lorafleet.console.store.probes import SOON
 from lorafleet.console.store.promotion import HAND_BACK
 from lorafleet.contracts.conditions import parse_condition
 from lorafleet.contracts.job_states import AttemptState, JobState
@@ -297,6 +298,22 @@ def test_users_jobs_go_before_probes(actors: Actors) -> None:
     kinds = [found[0].kind for found in (actors.lease("aws", "c1", CANDIDATE), actors.lease("aws", "c2", CANDIDATE)) if found]
     assert kinds == [JobKind.USER, JobKind.PROBE]
     assert actors.ledger.jobs.get("red", job).state is JobState.RUNNING
+
+
+def test_an_attempt_that_goes_on_and_on_holds_no_sample_up(actors: Actors) -> None:
+    probes(actors)
+    actors.candidate(sites=("aws",))
+    job = actors.submit().id
+    long, probe = actors.lease("aws", "c1", CANDIDATE), actors.lease("aws", "c2", CANDIDATE)
+    assert long is not None
+    assert probe is not None
+    assert (long[0].id, probe[0].kind) == (job, JobKind.PROBE)
+    assert actors.lease("aws", "c3", CANDIDATE) is None
+    actors.clock.advance(SOON.total_seconds() + 1)
+    actors.end(probe[0].id, probe[1], OutcomeClass.SUCCEEDED)
+    another = actors.lease("aws", "c2", CANDIDATE)
+    assert another is not None
+    assert another[0].kind is JobKind.PROBE
 
 
 def test_no_probes_without_a_watch_on_stable_or_without_a_template(actors: Actors) -> None:
