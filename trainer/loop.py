@@ -19,7 +19,7 @@ from trainer.reporting import Reporter, StepFacts
 from trainer.schedulers import Schedule
 from trainer.side_threads import compute_alone, settle_training_thread
 from trainer.signals import StopRequests
-from trainer.step import Stepper
+from trainer.step import Stepper, Wishes
 from trainer.throughput import Throughput
 
 # An image's loss depends on its noise and timestep; each is measured at this many fixed ones. A text's depends on nothing else.
@@ -109,18 +109,19 @@ class Loop:
             for group in self.optimizer.param_groups:
                 group["lr"] = group["peak_lr"] * factor
             with self.throughput.measured(self.done, ready.weight):
-                result = self.stepper.run(self.done, ready.batches, ready.weight, self.stop.requested)
+                wishes = Wishes(self.stop.requested, self.stop.finish_wanted)
+                result = self.stepper.run(self.done, ready.batches, ready.weight, wishes)
             self._watch.push(self.done, result.losses, result.grad_norm, result.names)
             self.done += 1
             if self.done == self.start + 1:
                 self._relieve(probe)
             with self.throughput.beside_training():
                 self._after_step(ready.plan.epoch, last=self.done == self.total)
-            if self.world.size > 1 and result.stop_wanted:
+            if self.world.size > 1 and result.wishes.stop:
                 # Every rank learned of it in the same sum, also those that got no signal themselves.
                 self.stop.request()
                 self.stop.check()
-            if self.stop.finish_wanted and self.world.size == 1:
+            if result.wishes.finish if self.world.size > 1 else self.stop.finish_wanted:
                 return
 
     def _make_ready(self, step: int) -> StepBatches:

@@ -49,7 +49,7 @@ class StopRequests:
         return wanted
 
     def request_finish(self) -> None:
-        """Ask the run to end well after the next step, with the weights as they are then. A run of several processes goes on."""
+        """Ask the run to end well after the next step, with the weights as they are then."""
         self.finish_wanted = True
 
     @property

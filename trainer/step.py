@@ -15,13 +15,21 @@ from trainer.randomness import seed_of
 
 
 @dataclass(frozen=True)
+class Wishes:
+    """What a rank was asked for from outside, and then what any rank was: to stop, to end well with the weights as they are."""
+
+    stop: bool = False
+    finish: bool = False
+
+
+@dataclass(frozen=True)
 class StepResult:
     """``losses``: one number per micro-batch that ran here, together the step's mean loss over all ranks' rows; ``names`` their rows."""
 
     losses: Tensor
     grad_norm: Tensor
     names: tuple[tuple[str, ...], ...]
-    stop_wanted: bool
+    wishes: Wishes
 
 
 class Stepper:
@@ -60,7 +68,7 @@ class Stepper:
         self._check = check
         self.scaler = torch.amp.GradScaler(placement.device.type, enabled=placement.compute == torch.float16)
 
-    def run(self, step: int, batches: Sequence[MicroBatch], weight: int, stop_wanted: bool = False) -> StepResult:
+    def run(self, step: int, batches: Sequence[MicroBatch], weight: int, wishes: Wishes = Wishes()) -> StepResult:
         """Do step ``step`` (from 0) on this rank's ``batches``; ``weight`` is that of all ranks' rows together.
 
         Raises:
@@ -83,17 +91,17 @@ class Stepper:
             self._optimizer.zero_grad(set_to_none=True)
             memory.release(self._placement.device)
             self._shrink(step)
-        flag = torch.tensor([float(stop_wanted)], device=self._placement.device)
         if self._world.size > 1:
+            flags = torch.tensor([float(wishes.stop), float(wishes.finish)], device=self._placement.device)
             losses = losses.sum().reshape(1)
             names = (tuple(name for group in names for name in group),)
-            self._world.sum([*(self._gradient(parameter) for parameter in self._parameters), losses, flag])
-            stop_wanted = bool(flag.item())
+            self._world.sum([*(self._gradient(parameter) for parameter in self._parameters), losses, flags])
+            wishes = Wishes(*(bool(flag) for flag in flags.tolist()))
         norm = self._clip()
         self.scaler.step(self._optimizer)
         self.scaler.update()
         self._optimizer.zero_grad(set_to_none=True)
-        return StepResult(losses, norm, names, stop_wanted)
+        return StepResult(losses, norm, names, wishes)
 
     def _gradients(self, step: int, batches: Sequence[MicroBatch], weight: int) -> tuple[Tensor, tuple[tuple[str, ...], ...]]:
         losses, names = [], []

@@ -152,6 +152,12 @@ class Job(_Part):
     kind: JobKind = JobKind.USER
     dataset: DatasetVersion
     training: TrainingConfig
+    gpus: int = Field(
+        default=1,
+        ge=1,
+        le=MAX_GPUS,
+        description="How many of the worker's GPUs train it, as ranks of one run; ``batch_size`` is a rank's.",
+    )
     resume: ResumePoint | None = None
 
 

@@ -77,8 +77,6 @@ class Waves:
         if told := [os.environ.get(name, "nothing") for name in FAULTS.get("tells", ())]:
             print(f"the variables are: {told}", flush=True)
         if (key := os.environ.get(FAULTS.get("blurts", ""))) is not None:
-            # What was printed goes another way, and is to be there first.
-            time.sleep(0.5)
             raise RuntimeError(f"not taken: {key}")
         for number in range(int(FAULTS.get("encode_seconds", 0) * 20)):
             control.check()

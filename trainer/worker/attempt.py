@@ -48,6 +48,7 @@ _LOOK_SECONDS = 0.25
 # What a failed attempt leaves is of use to few; it is not waited for as for finished weights.
 _FAREWELL_SECONDS = 60.0
 _EXIT_SECONDS = 10.0
+_LOG_SECONDS = 2.0
 _OUTPUT_TRIES = 3
 # The console reads the finished files back from two stores before it answers.
 _VERIFYING_SECONDS = 60.0
@@ -228,7 +229,7 @@ class Attempt:
                 device=self._device,
                 secrets=secrets,
             )
-            self._fetched = Train(config=config, environment=secrets)
+            self._fetched = Train(config=config, environment=secrets, ranks=job.gpus)
         except Abandoned:
             pass
         except (Fenced, TokenRefused) as error:
@@ -258,6 +259,7 @@ class Attempt:
             self._read_the_rest()
         else:
             code = 0
+            self._process.wait_for_log(_LOG_SECONDS)
         ending = classify(code, self._told, self._intent)
         if ending.outcome is OutcomeClass.SUCCEEDED:
             self._publisher.finish(self._files)

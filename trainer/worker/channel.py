@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from lorafleet.contracts.jobs import Order, Phase, Secret
 from lorafleet.contracts.problems import Problem
 
+LOG_ENDS = "\x1e the log ends here"
+"""The training process's last line on stdout. Its events go another way, and its end must not overtake what it wrote."""
+
 
 class _Line(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -112,12 +115,13 @@ class Assign(_Line):
 class Train(_Line):
     """Supervisor → process: everything is there, train. ``config`` is a whole training configuration.
 
-    ``environment`` has the secrets of the job's team.
+    ``environment`` has the secrets of the job's team. ``ranks``: as how many processes, each on a GPU of its own.
     """
 
     kind: Literal["train"] = "train"
     config: dict[str, Any]
     environment: dict[str, Secret] = Field(default_factory=dict)
+    ranks: int = Field(default=1, ge=1)
 
 
 class Command(_Line):

@@ -4,14 +4,13 @@ Instructions come on stdin, events go to the descriptor; stdout and stderr are t
 supervisor it is nobody's.
 """
 
-import ctypes
 import os
+import re
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from queue import SimpleQueue
 from typing import TypeVar
 
@@ -20,19 +19,22 @@ from rich.console import Console as Terminal
 from lorafleet.contracts.jobs import Order, Phase
 from lorafleet.contracts.outcomes import ExitCode
 from lorafleet.contracts.problems import LorafleetError, Problem, UnavailableError
-from trainer.worker.channel import INSTRUCTIONS, Assign, Command, Ended, Exit, Instruction, LineWriter, Ready, Train
+from trainer.worker.channel import INSTRUCTIONS, LOG_ENDS, Assign, Command, Ended, Exit, Instruction, LineWriter, Ready, Train
 from trainer.worker.heartbeat import Heart
+from trainer.worker.lifeline import die_with_parent
 from trainer.worker.pulse import Pulse, WatchedStop
+from trainer.worker.ranks import Ranks
 
 Wanted = TypeVar("Wanted", Assign, Train)
 
-_PR_SET_PDEATHSIG = 1
 _WARM_BYTES = 1 << 20
+# What gloo and NCCL say of it.
+_PEER_GONE = re.compile(r"connection|peer|gloo|nccl|socket|broken pipe", re.IGNORECASE)
 
 
 def main(arguments: list[str]) -> int:
     """Run, and return the exit code."""
-    die_with_supervisor()
+    die_with_parent()
     # The supervisor alone decides what Ctrl-C at its terminal means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     supervisor = LineWriter(int(arguments[0]))
@@ -51,9 +53,23 @@ def main(arguments: list[str]) -> int:
     task = mailbox.wait_for(Train)
     # Only now, and only here: the process ends with its job. Other processes of this user see the environment of its start.
     os.environ.update({name: secret.get_secret_value() for name, secret in task.environment.items()})
+
+    def give_up(failure: Ended) -> None:
+        pulse.rest(Phase.SAVING)
+        supervisor.write(failure.model_copy(update={"step": pulse.now[1]}))
+        mailbox.wait_for_exit()
+        os._exit(failure.exit_code)
+
     pulse.watch()
-    ended = train(task, supervisor, pulse, stop)
+    try:
+        with Ranks(task, give_up) as ranks:
+            ended = train(task, supervisor, pulse, stop)
+            if _lost_a_rank(ended):
+                ended = ranks.failure() or ended
+    except UnavailableError as error:
+        ended = Ended(exit_code=error.exit_code, step=0, problems=error.problems)
     pulse.rest(Phase.SAVING)
+    print(LOG_ENDS, flush=True)
     supervisor.write(ended)
     # Publishing what was made takes its time, in which the lease must not run out.
     mailbox.wait_for_exit()
@@ -61,10 +77,9 @@ def main(arguments: list[str]) -> int:
     return ended.exit_code
 
 
-def die_with_supervisor() -> None:
-    """Ask the kernel (Linux) for SIGKILL at the supervisor's death. Where there is no such thing, the end of stdin has to do."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def _lost_a_rank(ended: Ended) -> bool:
+    """Whether an unforeseen end looks like that of another rank, which then knows the reason."""
+    return ended.exit_code == ExitCode.FAILED and any(_PEER_GONE.search(problem.what) for problem in ended.problems)
 
 
 def warm_up(device: str) -> str:

@@ -44,6 +44,9 @@ def worker(
         Path | None, typer.Option(envvar="LORAFLEET_CACHE", help="Shared folder for encodings.", show_default=False)
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    gpus: Annotated[
+        int, typer.Option(envvar="LORAFLEET_GPUS", min=1, max=16, help="How many GPUs a job may have; it is offered that many.")
+    ] = 1,
     once: Annotated[bool, typer.Option("--once", help="Take one job and end with its exit code.")] = False,
     idle_exit: Annotated[
         float | None, typer.Option(min=0, metavar="SECONDS", help="End after so long without a job.", show_default=False)
@@ -79,6 +82,7 @@ def worker(
         models=models,
         cache=cache,
         device=device,
+        gpus=gpus,
         once=once,
         idle_exit=idle_exit,
         grace=grace,

@@ -14,7 +14,7 @@ from typing import IO
 from pydantic import BaseModel, ValidationError
 
 from lorafleet.contracts.problems import UnavailableError
-from trainer.worker.channel import EVENTS, Event, LineWriter
+from trainer.worker.channel import EVENTS, LOG_ENDS, Event, LineWriter
 from trainer.worker.outbox import Log
 
 _KILL_SECONDS = 10.0
@@ -32,6 +32,7 @@ class TrainingProcess:
     def __init__(self, device: str) -> None:
         self.events = SimpleQueue[Event | None]()
         self.log = Log()
+        self._log_ended = threading.Event()
         reading, writing = os.pipe()
         # The kernel's death signal goes by the thread that started the process; were it not the main one, the process would die early.
         assert threading.current_thread() is threading.main_thread()
@@ -55,7 +56,7 @@ class TrainingProcess:
         self._instructions = LineWriter(self._process.stdin.fileno())
         self._readers = (
             threading.Thread(target=_read_events, args=(os.fdopen(reading, "rb"), self.events.put), name="events", daemon=True),
-            threading.Thread(target=_read_lines, args=(self._process.stdout, self.log.add), name="log", daemon=True),
+            threading.Thread(target=self._read_lines, args=(self._process.stdout,), name="log", daemon=True),
         )
         for reader in self._readers:
             reader.start()
@@ -80,6 +81,10 @@ class TrainingProcess:
             return self._process.wait(seconds)
         return None
 
+    def wait_for_log(self, seconds: float) -> None:
+        """Until everything is read that the process wrote before it said how it ended."""
+        self._log_ended.wait(seconds)
+
     def kill(self) -> int:
         """End the process and whatever it started, at once, and read what is left in its pipes; return its code."""
         with suppress(ProcessLookupError, PermissionError):
@@ -92,6 +97,16 @@ class TrainingProcess:
             self._process.stdin.close()
         return code
 
+    def _read_lines(self, pipe: IO[bytes]) -> None:
+        with pipe:
+            while line := pipe.readline(_LONGEST_LINE):
+                text = line.decode("utf-8", errors="replace")
+                if text.rstrip("\r\n") == LOG_ENDS:
+                    self._log_ended.set()
+                else:
+                    self.log.add(_shown(text))
+        self._log_ended.set()
+
 
 def _read_events(pipe: IO[bytes], on_event: Callable[[Event | None], None]) -> None:
     with pipe:
@@ -100,12 +115,6 @@ def _read_events(pipe: IO[bytes], on_event: Callable[[Event | None], None]) -> N
             with suppress(ValidationError):
                 on_event(EVENTS.validate_json(line))
     on_event(None)
-
-
-def _read_lines(pipe: IO[bytes], on_line: Callable[[str], None]) -> None:
-    with pipe:
-        while line := pipe.readline(_LONGEST_LINE):
-            on_line(_shown(line.decode("utf-8", errors="replace")))
 
 
 def _shown(line: str) -> str:

@@ -17,6 +17,7 @@ from trainer.worker.wire import check_url
 class WorkerSettings:
     """One worker. ``models`` is the root of base models, ``cache`` of encodings that runs share; times are in seconds.
 
+    ``gpus`` of them, from ``device`` on, are offered to jobs.
     ``grace`` is the time between SIGTERM and the end, ``stall`` how long a training loop may give no sign of life, ``patience`` how
     long finished weights are offered to stores that do not take them, ``idle_exit`` the wait for a job after which the worker ends.
     """
@@ -30,6 +31,7 @@ class WorkerSettings:
     models: Path | None = None
     cache: Path | None = None
     device: str = "auto"
+    gpus: int = 1
     once: bool = False
     idle_exit: float | None = None
     grace: float = 25.0
@@ -56,6 +58,8 @@ class WorkerSettings:
             problems.append(Problem(f"{self.release!r} is no digest", "--release", "give the image's sha256:…"))
         if self.device not in ("auto", "cpu") and re.fullmatch(r"cuda(:\d{1,2})?", self.device) is None:
             problems.append(Problem(f"'{self.device}' is no device", "--device", "use auto, cpu, cuda or cuda:N"))
+        elif self.gpus > 1 and self.device not in ("auto", "cuda"):
+            problems.append(Problem(f"{self.device} is one device", f"--gpus {self.gpus}", "leave --device out"))
         if self.models is not None and not self.models.is_dir():
             problems.append(Problem("there is no such folder", f"--models {self.models}", "mount it, or leave the option out"))
         if self.cache is not None:

@@ -41,7 +41,7 @@ class Supervisor:
         self._settings = settings
         self._voice = voice
         self._drain = Drain(settings.grace)
-        self._gpus = _offer(settings.device)
+        self._gpus = _offer(settings.device, settings.gpus)
         self._device = "cpu" if not self._gpus else "cuda" if settings.device == "auto" else settings.device
         self._state = State.WAITING
         self._written = 0.0
@@ -60,6 +60,10 @@ class Supervisor:
         """
         if self._settings.device.startswith("cuda") and not self._gpus:
             raise UnavailableError(f"--device {self._settings.device}: nvidia-smi lists no such GPU", hint="run 'lorafleet doctor'")
+        if self._settings.gpus > max(1, len(self._gpus)):
+            raise UnavailableError(
+                f"--gpus {self._settings.gpus}: nvidia-smi lists {len(self._gpus)}", hint="run 'lorafleet doctor'"
+            )
         with _sole_user(self._settings.work), self._drain:
             try:
                 return self._work()
@@ -232,12 +236,12 @@ class Supervisor:
             self._voice.say("waiting", f"{error.problems[0]}; trying on")
 
 
-def _offer(device: str) -> tuple[GpuSlot, ...]:
-    """The GPU that jobs will run on: a process trains on one, so that no worker offers more."""
+def _offer(device: str, count: int) -> tuple[GpuSlot, ...]:
+    """The GPUs that jobs will run on. A worker takes one job at a time, so that it offers as many as it is told to, and no more."""
     if device == "cpu":
         return ()
     index = int(device.partition(":")[2] or 0)
-    return find_gpus()[index : index + 1]
+    return find_gpus()[index : index + count]
 
 
 def _exit_code(result: Result, drained: bool) -> int:

@@ -91,6 +91,7 @@ def grant(
         kind=row["kind"],
         dataset=DatasetVersion(dataset=row["dataset"], version=row["version"]),
         training=TrainingConfig.model_validate({**PLACES, **row["training"]}),
+        gpus=max(1, row["gpus"]),
         resume=point,
     )
     change = {

@@ -102,11 +102,11 @@ class ProtocolServer:
             for store in self.stores.values():
                 store[layout.dataset_object("set", "v1", name)] = content
 
-    def submit(self, job: str, training: dict[str, Any], resume: ResumePoint | None = None) -> None:
+    def submit(self, job: str, training: dict[str, Any], resume: ResumePoint | None = None, gpus: int = 1) -> None:
         config = from_mapping({"train_data_dir": "data", "output_dir": "output", **training})
         with self._lock:
             dataset = DatasetVersion(dataset="set", version="v1")
-            self.waiting.append(Job(id=job, dataset=dataset, training=config, resume=resume))
+            self.waiting.append(Job(id=job, dataset=dataset, training=config, gpus=gpus, resume=resume))
 
     def resume_point(self, job: str) -> ResumePoint:
         last = self.all(CheckpointPublished, job)[-1]
