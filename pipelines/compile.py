@@ -45,9 +45,9 @@ def _missing(spec: FleetSpec, sites: Mapping[str, Site]) -> list[Problem]:
             problems.append(Problem(f"the facts of site '{cluster.site}' are missing", f"sites/{cluster.site}.json", hint))
         elif site.name != cluster.site:
             problems.append(Problem(f"this file is of site '{site.name}'", f"sites/{cluster.site}.json", "export it again"))
-        elif sum(pool.max for pool in site.gpu_pools) < cluster.target_size:
-            room = sum(pool.max for pool in site.gpu_pools)
-            what = f"{cluster.site}: {cluster.target_size} workers need as many GPUs, and its pools grow to {room}"
+        elif sum(pool.max for pool in site.gpu_pools) < cluster.target_size * cluster.gpus:
+            room, needed = sum(pool.max for pool in site.gpu_pools), cluster.target_size * cluster.gpus
+            what = f"{cluster.site}: {cluster.target_size} workers need {needed} GPUs, and its pools grow to {room}"
             problems.append(Problem(what, hint="lower targetSize, or let the site's pools grow"))
     return problems
 

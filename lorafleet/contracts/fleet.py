@@ -121,6 +121,7 @@ class ClusterRelease(_Part):
 
     site: Id
     target_size: TargetSize = Field(alias="targetSize", description="Workers once promoted.")
+    gpus: int = Field(default=1, ge=1, le=16, strict=True, description="GPUs of each worker; a job that asks for more has none.")
     strategy: Strategy
     share: Percentage | None = Field(default=None, description="canary: 10%, rolling: 25%; bluegreen has none.")
 

@@ -1,4 +1,4 @@
-"""The pod that trains, and the smoke Job's like it: an unprivileged user, nothing writable but its scratch, one GPU."""
+"""The pod that trains, and the smoke Job's like it: an unprivileged user, nothing writable but its scratch, its GPUs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,21 +15,26 @@ SHARED = "/shared"
 
 @dataclass(frozen=True)
 class Resources:
-    """What one pod asks for and may use beside its GPU, as Kubernetes writes quantities. CPU has no limit: it would only throttle."""
+    """What one pod asks for and may use. Memory and disk are GiB for each of its GPUs; CPU has no limit: it would only throttle."""
 
-    cpu: str = "2"
-    memory: str = "12Gi"
-    memory_limit: str = "24Gi"
-    scratch: str = "40Gi"
-    shared_memory: str = "2Gi"
+    gpus: int = 1
+    cpu: int = 2
+    memory: int = 12
+    memory_limit: int = 24
+    scratch: int = 40
+    shared_memory: int = 2
 
     def to_json(self) -> dict[str, Any]:
         """The container's ``resources``."""
-        disk = {"ephemeral-storage": self.scratch, GPU: "1"}
+        disk = {"ephemeral-storage": self.gib(self.scratch), GPU: str(self.gpus)}
         return {
-            "requests": {"cpu": self.cpu, "memory": self.memory, **disk},
-            "limits": {"memory": self.memory_limit, **disk},
+            "requests": {"cpu": str(self.gpus * self.cpu), "memory": self.gib(self.memory), **disk},
+            "limits": {"memory": self.gib(self.memory_limit), **disk},
         }
+
+    def gib(self, of_each: int) -> str:
+        """A quantity for all GPUs together."""
+        return f"{self.gpus * of_each}Gi"
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,8 @@ def pod_spec(
     ]
     own: list[dict[str, Any]] = [
         {"name": "tmp", "emptyDir": {"sizeLimit": "2Gi"}},
-        {"name": "scratch", "emptyDir": {"sizeLimit": resources.scratch}},
-        {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": resources.shared_memory}},
+        {"name": "scratch", "emptyDir": {"sizeLimit": resources.gib(resources.scratch)}},
+        {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": resources.gib(resources.shared_memory)}},
     ]
     if site.shared_volume is not None:
         mounts.append({"name": "shared", "mountPath": SHARED})

@@ -85,6 +85,8 @@ def _pod(workers: Workers, selector: dict[str, str]) -> dict[str, Any]:
         "LORAFLEET_WORK_DIR": SCRATCH,
         "HOME": SCRATCH,
     }
+    if workers.resources.gpus > 1:
+        env["LORAFLEET_GPUS"] = str(workers.resources.gpus)
     if workers.site.shared_volume is not None:
         env |= {"LORAFLEET_MODELS": SHARED, "LORAFLEET_CACHE": f"{SHARED}/cache"}
 

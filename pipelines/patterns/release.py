@@ -6,6 +6,7 @@ from datetime import timedelta
 from lorafleet.contracts.fleet import ClusterRelease, FleetSpec
 from lorafleet.contracts.shares import Strategy
 from lorafleet.contracts.site import Site
+from pipelines.manifests.pod import Resources
 from pipelines.manifests.release import TrackValue
 from pipelines.manifests.worker import Workers
 from pipelines.model.expressions import Expression, Status, all_of, any_of, at_least, is_, is_not, not_
@@ -221,6 +222,8 @@ def _retire(
 def workers_of(spec: FleetSpec, sites: Mapping[str, Site], console_url: str) -> dict[str, Workers]:
     """What runs in each site of the release."""
     return {
-        cluster.site: Workers(spec.application, sites[cluster.site], spec.image.name, console_url, cluster.target_size)
+        cluster.site: Workers(
+            spec.application, sites[cluster.site], spec.image.name, console_url, cluster.target_size, Resources(gpus=cluster.gpus)
+        )
         for cluster in spec.release.clusters
     }

@@ -73,7 +73,7 @@ def test_what_is_missing_is_said_in_one_line_each() -> None:
     spec = fleet(cluster("mars"), cluster(AWS, size=99), cluster(GCP))
     assert problems(spec, **{GCP: sites()[AWS]}).splitlines() == [
         "sites/mars.json: the facts of site 'mars' are missing (lorafleet site export mars writes it)",
-        f"{AWS}: 99 workers need as many GPUs, and its pools grow to 8 (lower targetSize, or let the site's pools grow)",
+        f"{AWS}: 99 workers need 99 GPUs, and its pools grow to 8 (lower targetSize, or let the site's pools grow)",
         f"sites/{GCP}.json: this file is of site '{AWS}' (export it again)",
     ]
 

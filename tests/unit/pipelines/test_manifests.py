@@ -1,5 +1,6 @@
 """What Kubernetes gets, once Orca has put the digest in."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from lorafleet.contracts.image import digest12
 from lorafleet.contracts.metrics import DESIRED_WORKERS
 from lorafleet.contracts.release import Release, SiteRelease
 from lorafleet.contracts.shares import Share, Strategy
+from pipelines.manifests.pod import Resources
 from pipelines.manifests.release import TrackValue
 from pipelines.manifests.smoke import smoke_job
 from pipelines.manifests.worker import ENROLMENT_SECRET, Workers
@@ -112,6 +114,16 @@ def test_the_worker_is_told_where_it_is() -> None:
     assert env["LORAFLEET_CREDENTIAL_FILE"] == "/var/run/lorafleet/credential"
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert container[probe]["exec"]["command"][:3] == ["lorafleet", "worker", "--probe"]
+
+
+def test_a_worker_with_several_gpus_has_more_of_everything_and_knows_it() -> None:
+    one = made("gcp-us-west1")[0]["spec"]["template"]["spec"]["containers"][0]
+    assert "LORAFLEET_GPUS" not in {entry["name"] for entry in one["env"]}
+    large = replace(workers("gcp-us-west1"), resources=Resources(gpus=4))
+    container = given(large.manifests(TrackValue.CANDIDATE)[0])["spec"]["template"]["spec"]["containers"][0]
+    assert {entry["name"]: entry["value"] for entry in container["env"]}["LORAFLEET_GPUS"] == "4"
+    assert container["resources"]["limits"] == {"memory": "96Gi", "ephemeral-storage": "160Gi", "nvidia.com/gpu": "4"}
+    assert container["resources"]["requests"]["cpu"] == "8"
 
 
 def test_the_credential_is_a_file_of_a_secret() -> None:
