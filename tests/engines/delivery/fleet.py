@@ -68,7 +68,8 @@ def site(cluster: Cluster, namespace: str, registry: str = "registry.lorafleet.t
 def furnish(cluster: Cluster, namespace: str, application: str) -> None:
     """What a release finds in a site: namespace, service account, shared volume, KEDA's definitions, and the stable workers."""
     volume = f"shared-{namespace}"
-    cluster.kubectl("apply", "-f", str(_KEDA))
+    # Trials begin side by side; a client-side apply would lose that race.
+    cluster.kubectl("apply", "--server-side", "-f", str(_KEDA))
     cluster.kubectl("wait", "--for=condition=Established", "crd/scaledobjects.keda.sh", "--timeout=30s")
     cluster.apply(
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
