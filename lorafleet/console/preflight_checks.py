@@ -3,65 +3,94 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 
 from lorafleet.console.ports import Ledger
-from lorafleet.console.registry import Found, Registries
 from lorafleet.console.settings import Settings
 from lorafleet.contracts.compatibility import RUNTIMES, TORCH, numbers
+from lorafleet.contracts.image import ImageReference
+from lorafleet.contracts.problems import LorafleetError
 from lorafleet.contracts.release import SiteRelease
 from lorafleet.contracts.release_api import ReleaseView, StageAnswer, StageStatus
 from lorafleet.contracts.site import Site
+from lorafleet.registry import signatures
+from lorafleet.registry.credentials import read_credentials
+from lorafleet.registry.repository import Registries
+from lorafleet.registry.signatures import read_public_key
+from lorafleet.registry.transport import Patience
 
 HEARD_LATELY = timedelta(minutes=10)
 _CONNECT_SECONDS = 5.0
+# A stage waits for the answer, and a registry that is away stops nobody.
+_PATIENCE = Patience(connect=_CONNECT_SECONDS, silence=10.0, attempts=2)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a site's registry has: the digest, signed where that is wanted. ``said`` is one line for people."""
+
+    good: bool
+    said: str
 
 
 class FleetChecks:
     """:class:`lorafleet.console.api.preflights.PreflightChecks` by the facts of ``settings.sites``.
 
-    The signature is not checked by this version: it passes where ``settings.allow_unsigned`` says so, and its answer says it plainly.
-
     Raises:
-        ConfigError: the file of registry credentials is none.
+        ConfigError: the file of registry credentials or of a signing key is none.
+        NoInputError: such a file cannot be read.
     """
 
     def __init__(self, settings: Settings, ledger: Ledger) -> None:
         self._settings = settings
         self._ledger = ledger
-        self._registries = Registries(settings.registry_credentials)
+        self._keys = [read_public_key(path) for path in settings.signing_keys]
+        credentials = read_credentials(settings.registry_credentials) if settings.registry_credentials else None
+        self._registries = Registries(credentials, _PATIENCE)
 
     async def everywhere(self, view: ReleaseView) -> StageAnswer:
-        """The signature, and the digest in the registries of the release's sites. One that does not answer stops nobody."""
-        if not self._settings.allow_unsigned:
-            return _fail("the image's signature cannot be checked by this console; it may be told to allow unsigned images")
+        """The digest and its signature in the registries of the release's sites. One that does not answer stops nobody."""
+        if not self._keys and not self._settings.allow_unsigned:
+            return _fail("this console has no key to check the image's signature by (start it with --signing-key cosign.pub)")
         sites = [self._settings.sites[each.site] for each in view.release.sites if each.site in self._settings.sites]
         if not sites:
             return _fail("the console has the facts of none of the release's sites")
-        found = await asyncio.gather(*(self._held(view, site) for site in sites))
-        said = [f"{site.name}: {answer.reason or 'holds the digest'}" for site, answer in zip(sites, found, strict=True)]
-        if not any(answer.holds for answer in found):
+        found = await asyncio.gather(*(self._look(view, site) for site in sites))
+        said = [f"{site.name}: {answer.said}" for site, answer in zip(sites, found, strict=True)]
+        if not any(answer.good for answer in found):
             return _fail("; ".join(said))
-        return _pass("; ".join(["signature not checked (unsigned images are allowed)", *said]))
+        return _pass("; ".join(said if self._keys else ["signature not checked (unsigned images are allowed)", *said]))
 
     async def site(self, view: ReleaseView, site: str) -> StageAnswer:
-        """The site is alive, its registry holds the digest, its driver is new enough, its pool has room."""
+        """The site is alive, its registry holds the signed digest, its driver is new enough, its pool has room."""
         facts = self._settings.sites.get(site)
         if facts is None:
             return _fail(f"the console has no facts of site {site}")
-        alive, held = await asyncio.gather(self._alive(facts), self._held(view, facts))
+        alive, found = await asyncio.gather(self._alive(facts), self._look(view, facts))
         goes = next(each for each in view.release.sites if each.site == site)
         wrong = [] if alive else [f"not heard of for {HEARD_LATELY}, and its cluster does not answer"]
-        if not held.holds:
-            wrong.append(f"its registry {held.reason}")
+        if not found.good:
+            wrong.append(f"its registry {found.said}")
         wrong += [*_driver(facts), *_room(facts, goes)]
         return _fail(f"{site}: {'; '.join(wrong)}") if wrong else _pass(f"{site}: alive, digest, driver and room are good")
 
-    async def _held(self, view: ReleaseView, site: Site) -> Found:
-        return await self._registries.holds(view.image.copied_to(site.registry).pinned(view.release.digest))
+    async def _look(self, view: ReleaseView, site: Site) -> _Found:
+        return await run_in_threadpool(self._asked, view.image.copied_to(site.registry).pinned(view.release.digest))
+
+    def _asked(self, image: ImageReference) -> _Found:
+        repository = self._registries.repository(image)
+        try:
+            if self._keys:
+                signature = signatures.verify(repository, image.digest, self._keys)
+                return _Found(True, f"holds the digest, signed by {signature.key.name}")
+            held = repository.find(image.digest) is not None
+        except LorafleetError as error:
+            return _Found(False, error.problems[0].what)
+        return _Found(held, "holds the digest" if held else "does not hold the digest")
 
     async def _alive(self, site: Site) -> bool:
         sites = await run_in_threadpool(self._ledger.dispatcher.sites)

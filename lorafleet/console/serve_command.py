@@ -42,13 +42,24 @@ def serve(
         Path | None, typer.Option("--oidc", metavar="FILE", help="Let people log in with an OpenID Connect provider: its settings.")
     ] = None,
     no_auth: Annotated[bool, typer.Option("--no-auth", help="Everybody is the administrator; loopback only.")] = False,
+    signing_key: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            envvar="LORAFLEET_SIGNING_KEY",
+            help="cosign.pub: releases must be signed by this key, or by one of them where it is repeated.",
+        ),
+    ] = None,
     allow_unsigned: Annotated[
-        bool, typer.Option("--allow-unsigned", help="Let releases pass whose signature is not checked.")
+        bool, typer.Option("--allow-unsigned", help="Let releases pass without a look at their signature.")
     ] = False,
     registry_credentials: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Docker configuration with credentials of the sites' registries.")
     ] = None,
     prometheus: Annotated[str | None, typer.Option(metavar="URL", help="Where the named conditions of releases are asked.")] = None,
+    keep_events: Annotated[
+        str, typer.Option(metavar="30d|forever", help="How long events and logs of a job are kept after its end.")
+    ] = "90d",
     release: Annotated[str | None, typer.Option(metavar="DIGEST", help="The stable trainer image, at the first start.")] = None,
     lease_seconds: Annotated[float, typer.Option(min=1, max=600, help="A lease without a heartbeat ends after this.")] = 30.0,
     grace_seconds: Annotated[float, typer.Option(min=0, max=3600, help="And its job goes elsewhere after this much more.")] = 30.0,
@@ -65,7 +76,7 @@ def serve(
     from lorafleet.console.listening import listen
     from lorafleet.console.oidc.config import read_oidc
     from lorafleet.console.server import run
-    from lorafleet.console.settings import Auth, refuse_unsafe
+    from lorafleet.console.settings import Auth, read_keep_events, refuse_unsafe
     from lorafleet.console.site_files import read_site_files
 
     directory = directory.absolute()
@@ -77,9 +88,11 @@ def serve(
             allowed_hosts=tuple(allowed_host or ()),
             replicas=replicas,
             oidc=read_oidc(oidc) if oidc else None,
+            signing_keys=tuple(signing_key or ()),
             allow_unsigned=allow_unsigned,
             registry_credentials=registry_credentials,
             prometheus=prometheus,
+            keep_events=read_keep_events(keep_events),
             site_home=site_home,
             peer_database=peer_database,
             alone=alone,

@@ -11,7 +11,8 @@ from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from lorafleet.console.oidc.config import OidcConfig
-from lorafleet.contracts.problems import ConfigError, Problem, StorageError
+from lorafleet.contracts.durations import parse_duration
+from lorafleet.contracts.problems import ConfigError, Problem, StorageError, UsageError
 from lorafleet.contracts.site import Site
 
 SECRET_VARIABLE = "LORAFLEET_SECRET"  # noqa: S105
@@ -37,7 +38,9 @@ class Settings:
     A worker is *unknown* once its lease of ``lease_lifetime`` has run out, and lost after ``grace`` more. Uploads that are no versions
     yet lie below ``directory``, on this console's own disk.
     What was sealed under ``previous_secret`` is sealed anew at the start. ``oidc`` lets people log in with a provider too.
-    ``prometheus`` answers the conditions that users name.
+    ``prometheus`` answers the conditions that users name. A release's image must be signed by one of ``signing_keys``, which are
+    files of public keys, unless ``allow_unsigned`` says otherwise.
+    Events and logs of a job are kept for ``keep_events`` after its end; None: for ever.
     ``site_home`` is the site where this console and its PostgreSQL run, ``peer_database`` the PostgreSQL of the other site,
     and ``alone`` says that this is surely the home although that one does not answer.
     """
@@ -64,9 +67,11 @@ class Settings:
     request_burst: int = 300
     previous_secret: str | None = field(default=None, repr=False)
     oidc: OidcConfig | None = None
+    signing_keys: tuple[Path, ...] = ()
     allow_unsigned: bool = False
     registry_credentials: Path | None = None
     prometheus: str | None = None
+    keep_events: timedelta | None = timedelta(days=90)
     site_home: str | None = None
     peer_database: str | None = field(default=None, repr=False)
     alone: bool = False
@@ -112,6 +117,8 @@ def _unsafe(settings: Settings) -> list[Problem]:
         found.append(Problem("SQLite serves one console only", "replicas", f"use postgresql:// for {settings.replicas} replicas"))
     if settings.database_url.startswith("sqlite") and (settings.site_home or settings.peer_database):
         found.append(Problem("SQLite has no standby", "site_home", "use postgresql:// for a home and its standby"))
+    if settings.signing_keys and settings.allow_unsigned:
+        found.append(Problem("keys are of no use where unsigned images pass", "allow_unsigned", "leave --allow-unsigned out"))
     if settings.peer_database and not settings.site_home:
         found.append(Problem("a console that knows the other site says its own", "site_home", "give --site-home"))
     if len(settings.secret) < _SHORTEST_SECRET or settings.secret.lower().startswith(_KNOWN_SECRETS):
@@ -123,6 +130,20 @@ def _unsafe(settings: Settings) -> list[Problem]:
     elif public.scheme == "http" and public.hostname not in LOOPBACK:
         found.append(Problem("plain http carries tokens in the open", "public_url", "use https://, or an address on loopback"))
     return found
+
+
+def read_keep_events(text: str) -> timedelta | None:
+    """How long events are kept, such as ``30d``; None for ``forever``.
+
+    Raises:
+        UsageError: it is no length of time.
+    """
+    if text == "forever":
+        return None
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"--keep-events: {error}", hint="write 30d, 12h or forever") from None
 
 
 def load_secret(directory: Path, environment: Mapping[str, str] = os.environ) -> str:

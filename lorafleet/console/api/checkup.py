@@ -6,9 +6,9 @@ from fastapi import APIRouter
 
 from lorafleet.console.api.auth import FleetAdmin
 from lorafleet.console.api.services import Here, Services
-from lorafleet.console.domain.checkup import SetupFacts, SiteFacts, judge
+from lorafleet.console.domain.checkup import SetupFacts, Signing, SiteFacts, judge
 from lorafleet.console.guard.prometheus import Prometheus
-from lorafleet.console.settings import LOOPBACK, Auth
+from lorafleet.console.settings import LOOPBACK, Auth, Settings
 from lorafleet.contracts import paths
 from lorafleet.contracts.checkup import Checkup
 from lorafleet.contracts.problems import LorafleetError
@@ -18,7 +18,7 @@ router = APIRouter(prefix=paths.API, tags=["health"])
 
 @router.get("/checkup")
 def checkup(_: FleetAdmin, here: Here) -> Checkup:
-    """Database, clock, access, secrets, stores, sites and Prometheus: what is wrong and how to mend it.
+    """Database, clock, access, secrets, stores, sites, signatures and Prometheus: what is wrong and how to mend it.
 
     ``lorafleet doctor --console`` shows it.
     """
@@ -48,7 +48,16 @@ def _facts(here: Services) -> SetupFacts:
         prometheus=_prometheus(settings.prometheus) if settings.prometheus else None,
         provider=here.oidc.trouble() if here.oidc else None,
         unreadable_secrets=unreadable,
+        signing=_signing(settings),
     )
+
+
+def _signing(settings: Settings) -> Signing | None:
+    if not settings.sites:
+        return None
+    if settings.signing_keys:
+        return Signing.REQUIRED
+    return Signing.NOT_CHECKED if settings.allow_unsigned else Signing.NO_KEY
 
 
 def _prometheus(address: str) -> str:

@@ -3,10 +3,19 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 
 from lorafleet.contracts.checkup import CheckResult, Checkup, SetupCheck
 
 _SKEW = timedelta(seconds=2)
+
+
+class Signing(StrEnum):
+    """What becomes of a release at its preflight: ``no_key``: it fails, as nothing can be checked."""
+
+    REQUIRED = "required"
+    NOT_CHECKED = "not checked"
+    NO_KEY = "no key"
 
 
 @dataclass(frozen=True)
@@ -23,6 +32,7 @@ class SetupFacts:
     """A console as it is. ``stores`` says by name what is wrong with each, empty where it answers; ``skew`` is against the database.
 
     ``provider`` and ``prometheus`` say the same of what people log in with and of what named conditions are asked of, None: there is none.
+    ``signing`` is None where the console knows no site to release to.
     """
 
     postgres: bool
@@ -37,6 +47,7 @@ class SetupFacts:
     prometheus: str | None
     provider: str | None = None
     unreadable_secrets: int = 0
+    signing: Signing | None = None
 
     @property
     def kind(self) -> str:
@@ -74,6 +85,7 @@ def _checks(facts: SetupFacts) -> Iterator[SetupCheck]:
     yield from _access(facts)
     yield from _stores(facts)
     yield from _sites(facts)
+    yield from _signatures(facts)
     if facts.prometheus is not None:
         bad = bool(facts.prometheus)
         found = facts.prometheus or "answers"
@@ -137,6 +149,17 @@ def _sites(facts: SetupFacts) -> Iterator[SetupCheck]:
                 f"site {site.name}", CheckResult.WARN, "no worker was heard of lately",
                 "start one: lorafleet worker --help; in a cluster workers come with the first job",
             )  # fmt: skip
+
+
+def _signatures(facts: SetupFacts) -> Iterator[SetupCheck]:
+    hint = "give --signing-key cosign.pub"
+    match facts.signing:
+        case Signing.REQUIRED:
+            yield _check("signatures", CheckResult.OK, "releases must be signed")
+        case Signing.NOT_CHECKED:
+            yield _check("signatures", CheckResult.WARN, "releases of unsigned images pass", hint)
+        case Signing.NO_KEY:
+            yield _check("signatures", CheckResult.WARN, "there is no key to check by, so that every release fails", hint)
 
 
 def _check(name: str, result: CheckResult, found: str, hint: str = "") -> SetupCheck:

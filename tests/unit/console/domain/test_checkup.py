@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 
-from lorafleet.console.domain.checkup import SetupFacts, SiteFacts, judge
+from lorafleet.console.domain.checkup import SetupFacts, Signing, SiteFacts, judge
 from lorafleet.contracts.checkup import CheckResult
 
 GOOD = SetupFacts(
@@ -18,6 +18,7 @@ GOOD = SetupFacts(
     sites=(SiteFacts("aws", "aws", 2), SiteFacts("gcp", "gcp", 1)),
     prometheus="",
     provider="",
+    signing=Signing.REQUIRED,
 )
 
 
@@ -56,6 +57,8 @@ def test_it_knows_what_it_is(change: dict[str, object], kind: str) -> None:
         ({"provider": "does not answer"}, "provider", CheckResult.FAIL),
         ({"unreadable_secrets": 1}, "secrets", CheckResult.FAIL),
         ({"postgres": False, "replicas": 1}, "standby", CheckResult.WARN),
+        ({"signing": Signing.NOT_CHECKED}, "signatures", CheckResult.WARN),
+        ({"signing": Signing.NO_KEY}, "signatures", CheckResult.WARN),
     ],
 )
 def test_each_fault_is_named_with_a_way_out(change: dict[str, object], name: str, result: CheckResult) -> None:
