@@ -20,6 +20,8 @@ class Commands(LazyGroup):
         "worker": LazyCommand("trainer.worker.command:worker", "Lease jobs from the console and train them.", "trainer"),
         "data": LazyCommand("lorafleet.datasets.commands:app", "Check and prepare data sets.", "datasets"),
         "release": LazyCommand("pipelines.commands:app", "Compile, push, start and watch Spinnaker's pipelines.", ""),
+        "site": LazyCommand("infra.commands:app", "Make, look after and take down the sites of the fleet.", "infra"),
+        "image": LazyCommand("lorafleet.image.commands:app", "Build, copy, sign, verify and release the image.", "image"),
         "doctor": LazyCommand(
             "lorafleet.doctor:doctor", "Check that this machine can train, or how a console is set up.", "trainer"
         ),
@@ -28,6 +30,7 @@ class Commands(LazyGroup):
             "lorafleet.console.standby.commands:app", "Look at the console's standby, or make it the home.", "console"
         ),
         "store": LazyCommand("lorafleet.console.store_command:store", "Serve a folder as a site's object store.", "console"),
+        "mirror": LazyCommand("lorafleet.console.mirror_command:mirror", "Copy finished weights to a backup store.", "console"),
         "job": LazyCommand("lorafleet.client.commands:job_app", "Submit training jobs and follow them.", ""),
         "dataset": LazyCommand("lorafleet.client.commands:dataset_app", "Upload and list data sets.", ""),
         "secret": LazyCommand("lorafleet.client.commands:secret_app", "Keep a team's secrets for its training jobs.", ""),

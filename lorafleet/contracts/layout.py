@@ -98,6 +98,23 @@ def output_object(job: str, fence: int, name: str) -> str:
     return f"{job_prefix(job)}output/{_number(fence, 'fence', 1)}/{_name(name)}"
 
 
+def is_output(key: str) -> bool:
+    """Whether a key is a finished file's, as :func:`output_object` forms it."""
+    found = re.fullmatch(rf"(?P<prefix>jobs/{ID}/output/[1-9]\d{{0,18}})/(?P<name>.+)", key, re.DOTALL)
+    if found is None:
+        return False
+    try:
+        _name(found["name"])
+    except ConfigError:
+        return False
+    return True
+
+
+def mirrored(key: str) -> str:
+    """``mirrored/<key>.json``: in a backup, what an object was when it was copied there."""
+    return f"mirrored/{checked_key(key)}.json"
+
+
 def checked_key(key: str) -> str:
     """The key itself, where it is a relative path that every store and disk understands alike."""
     if len(key.encode("utf-8", "surrogatepass")) > KEY_BYTES:
