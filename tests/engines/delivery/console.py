@@ -43,8 +43,16 @@ class Console(Protocol):
         """From now on a candidate's Ready workers in a site fare like this. Without a word they fare well."""
         ...
 
-    def finds_unfit(self, digest: str, site: str) -> None:
+    def new_image(self, name: str) -> str:
+        """The digest of an image that the sites' registries hold, signed."""
+        ...
+
+    def loses_image(self, digest: str, site: str) -> None:
         """From now on a site does not pass the preflight of a release: its registry does not hold the digest."""
+        ...
+
+    def loses_signature(self, digest: str, site: str) -> None:
+        """From now on a site does not pass the preflight of a release: its registry holds no signature of the digest."""
         ...
 
     def refuse(self) -> None:

@@ -4,9 +4,7 @@ import io
 import json
 import secrets
 import sys
-import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from lorafleet.contracts.release_api import Registered, Registration
 from tests.engines.delivery import fleet
 from tests.engines.delivery.console import Traffic
 from tests.engines.delivery.players import Console, Players
-from tests.engines.delivery.registry import Registry
+from tests.engines.delivery.registry import SignedRegistries
 from tests.engines.delivery.tls_front import TlsFront
 from tests.engines.kubernetes.cluster import Cluster
 from tests.engines.pki import Authority
@@ -32,21 +30,33 @@ _TEAM = "default"
 
 
 class RealConsole:
-    """A :class:`~tests.engines.delivery.console.Console`. Probe jobs give the candidates their samples."""
+    """A :class:`~tests.engines.delivery.console.Console`. Probe jobs give the candidates their samples.
 
-    def __init__(self, authority: Authority, folder: Path, sites: Mapping[str, Cluster]) -> None:
-        self._registries = {name: Registry() for name in sites}
-        self.registries = {name: f"{registry.host}/example" for name, registry in self._registries.items()}
-        facts = folder / "sites"
+    ``registries`` and ``signing_key``: the sites' own, and whose signature releases need, in place of the trials' registries.
+    """
+
+    def __init__(
+        self,
+        authority: Authority,
+        folder: Path,
+        sites: Mapping[str, Cluster],
+        registries: Mapping[str, str] | None = None,
+        signing_key: Path | None = None,
+        namespace: str = "lora",
+    ) -> None:
+        self._registries = SignedRegistries(sites, folder)
+        self.registries = registries or self._registries.addresses
+        self._signing_key = signing_key or self._registries.public_key
+        self.facts = facts = folder / "sites"
         facts.mkdir(parents=True)
         for name, cluster in sites.items():
-            site = fleet.site(cluster, "lora", self.registries[name])
+            site = fleet.site(cluster, namespace, self.registries[name])
             (facts / f"{name}.json").write_text(site.model_dump_json(by_alias=True))
         port = free_port()
         self._front = TlsFront(HOST, authority, folder, port)
         self.url = f"https://{HOST}:{self._front.port}"
-        self._plain = f"http://127.0.0.1:{port}"
-        self._directory = folder / "console"
+        self.plain = f"http://127.0.0.1:{port}"
+        self.directory = folder / "console"
         self._traffic: dict[tuple[str, str], Traffic] = {}
         self._server = Server("console", self._command(port, facts, sites), folder)
         self._start(port)
@@ -54,20 +64,19 @@ class RealConsole:
         # A SQLite ledger is one process's at a time.
         self._server.stop()
         training = {"base_model": "tiny-sd", "max_steps": 2}
-        ledger = open_ledger(f"sqlite:///{self._directory / 'console.sqlite'}")
+        ledger = open_ledger(f"sqlite:///{self.ledger}")
         ledger.releases.set_probe_template(_TEAM, Submission("probe", dataset, version, training))
         ledger.close()
         self._start(port)
-        credentials = {name: (self._directory / "enrolment" / name).read_text().strip() for name in sites}
-        where = Console(self.url, self._plain, credentials)
+        credentials = {name: (self.directory / "enrolment" / name).read_text().strip() for name in sites}
+        where = Console(self.url, self.plain, credentials)
         self._players = Players(where, sites, lambda release, site: self._traffic.get((release, site), Traffic()))
 
     def close(self) -> None:
         self._players.close()
         self._server.stop()
         self._front.refuse()
-        for registry in self._registries.values():
-            registry.close()
+        self._registries.close()
 
     def register(self, registration: Registration) -> Registered:
         """See Console."""
@@ -78,9 +87,17 @@ class RealConsole:
         """See Console."""
         self._traffic[digest, site] = traffic
 
-    def finds_unfit(self, digest: str, site: str) -> None:
+    def new_image(self, name: str) -> str:
         """See Console."""
-        self._registries[site].missing.add(digest)
+        return self._registries.new_image(name)
+
+    def loses_image(self, digest: str, site: str) -> None:
+        """See Console."""
+        self._registries.take_away(digest, site)
+
+    def loses_signature(self, digest: str, site: str) -> None:
+        """See Console."""
+        self._registries.take_signature(digest, site)
 
     def refuse(self) -> None:
         """See Console."""
@@ -98,23 +115,25 @@ class RealConsole:
         """See Console."""
         return str(self._call("GET", paths.release(release)).get("reason", ""))
 
-    def share_zero_at(self, release: str) -> float | None:
+    def told_at(self, digest: str) -> float | None:
         """See Console."""
-        view = self._call("GET", paths.release(release))
-        if view["release"]["state"] != ReleaseState.ROLLED_BACK:
-            return None
-        age = (datetime.now(UTC) - datetime.fromisoformat(view["updated_at"])).total_seconds()
-        return time.monotonic() - age
+        return self._players.told.get(digest)
+
+    @property
+    def ledger(self) -> Path:
+        """See Console."""
+        return self.directory / "console.sqlite"
 
     def _command(self, port: int, facts: Path, sites: Mapping[str, Cluster]) -> list[str]:
         serve = [sys.executable, "-c", "import sys; from lorafleet.cli import main; sys.exit(main())", "serve"]
         named = [word for name in sites for word in ("--site", name)]
-        where = ["--dir", str(self._directory), "--port", str(port), "--public-url", self.url, "--sites-dir", str(facts)]
+        where = ["--dir", str(self.directory), "--port", str(port), "--public-url", self.url, "--sites-dir", str(facts)]
         # Nothing listens at this address: only the trial whose condition names a query asks there.
-        return [*serve, *where, *named, "--allow-unsigned", "--prometheus", f"http://127.0.0.1:{free_port()}"]
+        signed = ["--signing-key", str(self._signing_key)]
+        return [*serve, *where, *named, *signed, "--prometheus", f"http://127.0.0.1:{free_port()}"]
 
     def _start(self, port: int) -> None:
-        self._server.start().wait_for(lambda: answers(port) and (self._directory / "token").exists(), 60)
+        self._server.start().wait_for(lambda: answers(port) and (self.directory / "token").exists(), 60)
 
     def _dataset(self) -> tuple[str, str]:
         made = self._call("POST", f"{paths.API}/datasets", json={"name": "probes"})
@@ -125,9 +144,9 @@ class RealConsole:
         return made["id"], version
 
     def _call(self, method: str, path: str, **more: Any) -> Any:
-        token = (self._directory / "token").read_text().strip()
+        token = (self.directory / "token").read_text().strip()
         headers = {"Authorization": f"Bearer {token}"}
-        answer = requests.request(method, self._plain + path, headers=headers, timeout=30, **more)
+        answer = requests.request(method, self.plain + path, headers=headers, timeout=30, **more)
         if not answer.ok:
             raise RuntimeError(f"console: {method} {path}: {answer.status_code} {answer.text[:500]}")
         return json.loads(answer.content)

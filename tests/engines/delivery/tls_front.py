@@ -13,7 +13,8 @@ from tests.engines.processes import free_port
 class TlsFront:
     """Decrypts on a port of its own and passes on. :meth:`refuse` closes the port and what is open, :meth:`listen` opens it again."""
 
-    def __init__(self, host: str, authority: Authority, folder: Path, upstream: int) -> None:
+    def __init__(self, host: str, authority: Authority, folder: Path, upstream: int, address: str = "127.0.0.1") -> None:
+        self._address = address
         self.port = free_port()
         self._upstream = upstream
         pair = authority.server(host, [host])
@@ -24,7 +25,7 @@ class TlsFront:
         self.listen()
 
     def listen(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
+        self._listener = socket.create_server((self._address, self.port), backlog=128)
         threading.Thread(target=self._serve, args=(self._listener,), daemon=True).start()
 
     def refuse(self) -> None:

@@ -1,6 +1,5 @@
 """Running one fault: the unchanged generated pipelines, a real Orca, two real clusters, and a console."""
 
-import hashlib
 import re
 import threading
 import time
@@ -68,7 +67,7 @@ class Trial:
         self._console = console
         self._sites = sites
         self.application = re.sub(r"[^a-z0-9]+", "-", f"t {fault.name}".lower()).strip("-")
-        self.digest = "sha256:" + hashlib.sha256(f"{self.application} {time.monotonic_ns()}".encode()).hexdigest()
+        self.digest = console.new_image(f"{self.application} {time.monotonic_ns()}")
         self._share_zero_at: float | None = None
         self._gone_at: float | None = None
 
@@ -127,9 +126,9 @@ class Trial:
                 self._console.has_traffic(self.digest, fault.site, Traffic(a_second=0))
             case Kind.SITE_API_GONE:
                 self._sites[fault.site].api_hangs()
-                self._console.finds_unfit(self.digest, fault.site)
+                self._console.loses_signature(self.digest, fault.site)
             case Kind.IMAGE_MISSING:
-                self._console.finds_unfit(self.digest, fault.site)
+                self._console.loses_image(self.digest, fault.site)
 
     def _during(self, execution: str) -> None:
         watch = f"watch-{self._fault.site}_1"
