@@ -20,6 +20,19 @@ def load(path: Path) -> SiteConfig:
         NoInputError: there is no such file.
         ConfigError: a key is missing, unknown or wrong, or a rule of :mod:`infra.validators` is broken.
     """
+    document, _ = section(path, KEY)
+    site = read(document)
+    check(site, document)
+    return site
+
+
+def section(path: Path, key: str) -> tuple[Document, frozenset[str]]:
+    """The value of one key of a stack's configuration, and the names of the other keys.
+
+    Raises:
+        NoInputError: there is no such file.
+        ConfigError: it is not YAML.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -28,9 +41,6 @@ def load(path: Path) -> SiteConfig:
         ) from None
     whole = parse(text, path.name)
     config = whole.value.get("config") if isinstance(whole.value, dict) else None
-    value = config.get(KEY) if isinstance(config, dict) else None
-    lines = {at[2:]: line for at, line in whole.lines.items() if at[:2] == ("config", KEY) and len(at) > 2}
-    document = Document(value, path.name, lines)
-    site = read(document)
-    check(site, document)
-    return site
+    found = config if isinstance(config, dict) else {}
+    lines = {at[2:]: line for at, line in whole.lines.items() if at[:2] == ("config", key) and len(at) > 2}
+    return Document(found.get(key), path.name, lines), frozenset(found) - {key}

@@ -20,17 +20,22 @@ def secret(value: str) -> dict[str, str]:
 
 def invented(token: str, name: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """The id and the state of a resource with these inputs."""
+    own = _known_answers(token, name, {key: value for key, value in inputs.items() if value is not None})
+    return own.pop("id", f"{name}-id"), {**declared(token, name, inputs), **own}
+
+
+def declared(token: str, name: str, inputs: dict[str, Any]) -> dict[str, Any]:
+    """The state that the SDK's types promise of a resource with these inputs, every other value invented."""
     state = {key: _value(f"{name}.{key}", annotation) for key, annotation in outputs_of(resource_class(token)).items()}
-    known = {key: value for key, value in inputs.items() if value is not None}
-    own = _known_answers(token, name, known)
-    return own.pop("id", f"{name}-id"), {**_merged(state, known), **own}
+    told: dict[str, Any] = merged(state, {key: value for key, value in inputs.items() if value is not None})
+    return told
 
 
 def unknown_until_made(token: str, inputs: dict[str, Any]) -> dict[str, Any]:
     """The state in a first preview: the inputs, and everything that the cloud adds is not known yet."""
     state = {key: _unknown(_value(key, annotation)) for key, annotation in outputs_of(resource_class(token)).items()}
-    merged: dict[str, Any] = _merged(state, {key: value for key, value in inputs.items() if value is not None})
-    return merged
+    told: dict[str, Any] = merged(state, {key: value for key, value in inputs.items() if value is not None})
+    return told
 
 
 def _unknown(value: Any) -> Any:
@@ -41,12 +46,12 @@ def _unknown(value: Any) -> Any:
     return UNKNOWN
 
 
-def _merged(answer: Any, given: Any) -> Any:
-    # What the program gave, at any depth, within what the cloud adds.
+def merged(answer: Any, given: Any) -> Any:
+    """What is given, at any depth, within an answer."""
     if isinstance(answer, dict) and isinstance(given, dict):
-        return {**answer, **{key: _merged(answer.get(key), value) for key, value in given.items()}}
+        return {**answer, **{key: merged(answer.get(key), value) for key, value in given.items()}}
     if isinstance(answer, list) and isinstance(given, list) and answer:
-        return [_merged(answer[0], value) for value in given]
+        return [merged(answer[0], value) for value in given]
     # Some inputs are lists where the answer is a mapping.
     other_kind = isinstance(answer, dict | list) and type(answer) is not type(given)
     return answer if other_kind or (answer == UNKNOWN and isinstance(given, list)) else given

@@ -5,9 +5,10 @@ import contextvars
 import functools
 import importlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pulumi
@@ -65,7 +66,12 @@ class Recording:
 
 
 class _Inventing(mocks.Mocks):
+    def __init__(self, stacks: Mapping[str, dict[str, Any]]) -> None:
+        self._stacks = stacks
+
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
+        if args.typ == "pulumi:pulumi:StackReference":
+            return args.name, {"name": args.inputs["name"], "outputs": self._stacks[args.inputs["name"]], "secretOutputNames": []}
         if not args.custom:
             return "", args.inputs
         return invented(args.typ, args.name, args.inputs)
@@ -115,8 +121,10 @@ def _short(urn: str) -> str:
     return f"{kind.split('$')[-1]}::{name}"
 
 
-def run(program: Callable[[], None], stack: str, *, preview: bool = False) -> Recording:
-    """Run a program to its end. A ``preview`` is a first one, before anything is there.
+def run(
+    program: Callable[[], None], stack: str, *, preview: bool = False, stacks: Mapping[str, dict[str, Any]] = MappingProxyType({})
+) -> Recording:
+    """Run a program to its end. A ``preview`` is a first one, before anything is there; ``stacks`` are other stacks' outputs.
 
     Raises whatever the program raises.
     """
@@ -126,14 +134,26 @@ def run(program: Callable[[], None], stack: str, *, preview: bool = False) -> Re
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         settings.reset_options()
-        answers = _Unknowing() if preview else _Inventing()
-        mocks.set_mocks(answers, project="lorafleet", stack=stack, preview=preview, monitor=_Spy(recording, answers))
+        answers = _Unknowing(stacks) if preview else _Inventing(stacks)
+        mocks.set_mocks(
+            answers,
+            project="lorafleet",
+            stack=stack,
+            preview=preview,
+            monitor=_Spy(recording, answers),
+            organization="organization",
+        )
         outputs: dict[str, Any] = {}
 
         async def body() -> None:
-            program()
             root = settings.get_root_resource()
             assert isinstance(root, Stack)
+            # The mocks' stack is closed from the start; the engine's is open while its program runs.
+            root._async_program_registration_closed = False
+            program()
+            goes_on = root._take_async_program()
+            if goes_on is not None:
+                await goes_on()
             for name, value in root.outputs.items():
                 output = pulumi.Output.from_input(value)
                 outputs[name] = await output.future()

@@ -3,10 +3,12 @@
 The SDKs of the bridged providers (AWS, Google) give enumerations as plain text; the values that the programs use stand here.
 """
 
+import typing
 from collections.abc import Iterator
 from typing import Any
 
 from pulumi._types import is_input_type
+from pulumi.runtime.rpc import UNKNOWN
 from sdk_types import alternatives, element, inputs_class, inputs_of, is_enum, is_list, is_mapping, required_of
 
 ALLOWED = {
@@ -94,11 +96,13 @@ def _object(cls: type, value: dict[str, Any], where: str) -> Iterator[str]:
             continue
         yield from _value(known[name], given, f"{where}{name}")
         allowed = ALLOWED.get(f"{cls.__name__}.{name}")
-        if allowed is not None and given not in allowed:
+        if allowed is not None and given != UNKNOWN and given not in allowed:
             yield f"{where}{name}: {given!r} is none of {', '.join(sorted(allowed))}"
 
 
 def _value(annotation: Any, value: Any, where: str) -> Iterator[str]:
+    if value == UNKNOWN:
+        return
     kinds = alternatives(annotation)
     enums = [kind for kind in kinds if is_enum(kind)]
     if enums:
@@ -123,6 +127,8 @@ def _value(annotation: Any, value: Any, where: str) -> Iterator[str]:
 def _fits(kind: Any, value: Any) -> bool:
     if kind is Any:
         return True
+    if typing.get_origin(kind) is typing.Literal:
+        return value in typing.get_args(kind)
     if isinstance(value, dict):
         return is_mapping(kind) or (isinstance(kind, type) and is_input_type(kind) and not issubclass(kind, dict))
     if isinstance(value, list):

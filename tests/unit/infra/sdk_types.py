@@ -22,7 +22,11 @@ def resource_class(token: str) -> type:
     package, module, name = token.split(":")
     if (package, module) == ("pulumi", "providers"):
         return typing.cast(type, importlib.import_module(_PACKAGES[name]).Provider)
-    return typing.cast(type, getattr(importlib.import_module(f"{_PACKAGES[package]}.{module.split('/')[0]}"), name))
+    folder, _, version = module.partition("/")
+    if package == "kubernetes":
+        # kubernetes:networking.k8s.io/v1:NetworkPolicy
+        folder = f"{folder.split('.')[0]}.{version}"
+    return typing.cast(type, getattr(importlib.import_module(f"{_PACKAGES[package]}.{folder}"), name))
 
 
 @functools.cache

@@ -2,12 +2,17 @@
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
+from recorded_incluster import KINDS, recorded_incluster
 from recorded_program import SITES, Recording, recorded
 
 GOLDENS = Path(__file__).parent / "goldens"
+PROGRAMS = {site: partial(recorded, cloud) for cloud, site in SITES.items()} | {
+    f"{site}-incluster": partial(recorded_incluster, kind) for kind, site in KINDS.items()
+}
 
 
 def text(recording: Recording) -> str:
@@ -32,21 +37,21 @@ def regenerate(environment: dict[str, str], directory: Path) -> bool:
     """Whether the files were written anew; never where CI is set, as a run that renews them would always agree."""
     if environment.get("REGENERATE_GOLDEN") != "1" or environment.get("CI"):
         return False
-    for cloud, site in SITES.items():
-        (directory / f"{site}.json").write_text(text(recorded(cloud)), encoding="utf-8")
+    for stack, program in PROGRAMS.items():
+        (directory / f"{stack}.json").write_text(text(program()), encoding="utf-8")
     return True
 
 
 regenerate(dict(os.environ), GOLDENS)
 
 
-@pytest.mark.parametrize("cloud", SITES)
-def test_the_same_resources(cloud: str) -> None:
-    assert text(recorded(cloud)) == (GOLDENS / f"{SITES[cloud]}.json").read_text(encoding="utf-8")
+@pytest.mark.parametrize("stack", PROGRAMS)
+def test_the_same_resources(stack: str) -> None:
+    assert text(PROGRAMS[stack]()) == (GOLDENS / f"{stack}.json").read_text(encoding="utf-8")
 
 
 def test_no_other_goldens() -> None:
-    assert {path.stem for path in GOLDENS.iterdir()} == set(SITES.values())
+    assert {path.stem for path in GOLDENS.iterdir()} == set(PROGRAMS)
 
 
 def test_ci_never_regenerates(tmp_path: Path) -> None:

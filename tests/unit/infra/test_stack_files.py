@@ -125,7 +125,7 @@ def test_default_providers_are_disabled_for_every_stack() -> None:
 
 
 def test_configuration_is_checked_without_any_sdk() -> None:
-    wanted = "infra.stack_file, infra.contract, infra.catalog"
+    wanted = "infra.stack_file, infra.contract, infra.catalog, infra.incluster.stack_file, infra.incluster.facts"
     script = f"import sys, {wanted}; print([m for m in sys.modules if m.startswith('pulumi')])"
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     assert answer.stdout.strip() == "[]"

@@ -1,0 +1,1 @@
+"""Components of the in-cluster stack, one for each concern."""
