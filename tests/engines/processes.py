@@ -34,10 +34,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def answers(port: int) -> bool:
-    """Whether something listens on a port of loopback."""
+def answers(port: int, address: str = "127.0.0.1") -> bool:
+    """Whether something listens on a port of this machine."""
     with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((address, port)) == 0
 
 
 def wait_until(met: Callable[[], object], seconds: float, what: str, every: float = 0.1) -> None:
@@ -71,6 +71,12 @@ class Server:
     @property
     def runs(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Of a server that has been started."""
+        assert self._process is not None
+        return self._process.pid
 
     def wait_for(self, ready: Callable[[], object], seconds: float) -> None:
         """Wait until it is ready; the test fails with the end of the log where it ends or takes longer."""

@@ -1,87 +1,23 @@
 """A site's Kubernetes: a real control plane, and nodes with GPUs whose pods kwok plays."""
 
-import base64
-import json
-import os
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Self
 
-import requests
-import yaml
-
+from tests.engines.kubernetes.control_plane import ControlPlane
 from tests.engines.kubernetes.faults import Fault
-from tests.engines.pki import Authority, signing_keys
-from tests.engines.processes import Server, binary, free_port, wait_until
+from tests.engines.processes import free_port
 
 _HERE = Path(__file__).parent
-_BUILD = "tests/engines/kubernetes/build.sh"
 GPU_TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
 
 
-class Cluster:
-    """etcd, apiserver, controller-manager and scheduler of one cluster, and kwok; about 600 MB, ready in a few seconds.
+class Cluster(ControlPlane):
+    """A control plane with kwok; about 600 MB."""
 
-    ``kubeconfig`` is the administrator's. Nothing outlives :meth:`stop` but the folder.
-    """
-
-    def __init__(self, name: str, folder: Path) -> None:
-        self.name = name
-        self.folder = folder
-        self.port = free_port()
-        self.kubeconfig = folder / "kubeconfig"
-        self._servers: dict[str, Server] = {}
-
-    def start(self) -> "Cluster":
+    def start(self) -> Self:
         """Start the control plane, then kwok with its usual stages. There is no node yet: see :meth:`add_gpu_node`."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._certificates()
-        etcd, peer = free_port(), free_port()
-        self._start(
-            "etcd",
-            f"--data-dir={self.folder / 'etcd'}",
-            f"--listen-client-urls=http://127.0.0.1:{etcd}",
-            f"--advertise-client-urls=http://127.0.0.1:{etcd}",
-            f"--listen-peer-urls=http://127.0.0.1:{peer}",
-            f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
-            f"--initial-cluster=default=http://127.0.0.1:{peer}",
-            "--unsafe-no-fsync",
-        )
-        api = self._start(
-            "kube-apiserver",
-            f"--etcd-servers=http://127.0.0.1:{etcd}",
-            "--bind-address=127.0.0.1",
-            "--advertise-address=127.0.0.1",
-            "--endpoint-reconciler-type=none",
-            f"--secure-port={self.port}",
-            f"--tls-cert-file={self.folder / 'apiserver.crt'}",
-            f"--tls-private-key-file={self.folder / 'apiserver.key'}",
-            f"--client-ca-file={self.folder / 'ca.crt'}",
-            f"--service-account-key-file={self.folder / 'accounts.pub'}",
-            f"--service-account-signing-key-file={self.folder / 'accounts.key'}",
-            "--service-account-issuer=https://kubernetes.default.svc",
-            "--service-cluster-ip-range=10.96.0.0/16",
-            "--authorization-mode=Node,RBAC",
-        )
-        api.wait_for(lambda: self._kubectl(["get", "--raw", "/readyz"]).returncode == 0, 90)
-        self._start(
-            "kube-controller-manager",
-            f"--kubeconfig={self.folder / 'kube-controller-manager.kubeconfig'}",
-            "--leader-elect=false",
-            "--bind-address=127.0.0.1",
-            f"--secure-port={free_port()}",
-            f"--service-account-private-key-file={self.folder / 'accounts.key'}",
-            f"--root-ca-file={self.folder / 'ca.crt'}",
-            "--use-service-account-credentials",
-        )
-        self._start(
-            "kube-scheduler",
-            f"--kubeconfig={self.folder / 'kube-scheduler.kubeconfig'}",
-            "--leader-elect=false",
-            "--bind-address=127.0.0.1",
-            f"--secure-port={free_port()}",
-        )
+        super().start()
         self.kubectl("apply", "-f", str(_HERE / "stage-crd.yaml"))
         self.kubectl("wait", "--for=condition=Established", "crd/stages.kwok.x-k8s.io", "--timeout=30s")
         self.kubectl("apply", "-f", str(_HERE / "stages.yaml"))
@@ -93,12 +29,7 @@ class Cluster:
             "--node-lease-duration-seconds=40",
             f"--server-address=127.0.0.1:{free_port()}",
         )
-        wait_until(lambda: self._kubectl(["get", "serviceaccount", "default"]).returncode == 0, 30, "the default service account")
         return self
-
-    def stop(self) -> None:
-        for server in reversed(self._servers.values()):
-            server.stop()
 
     def add_gpu_node(self, name: str, gpus: int = 4, labels: Mapping[str, str] | None = None) -> None:
         """A node with GPUs, tainted as GPU nodes are, Ready as soon as kwok saw it."""
@@ -114,35 +45,6 @@ class Cluster:
         self.apply(node)
         self.kubectl("wait", "--for=condition=Ready", f"node/{name}", "--timeout=30s")
 
-    def kubectl(self, *words: str, stdin: str | None = None) -> str:
-        """What kubectl says; a refusal is an error with its words."""
-        done = self._kubectl(list(words), stdin)
-        if done.returncode:
-            raise RuntimeError(f"kubectl {' '.join(words)}: {done.stderr.strip()}")
-        return done.stdout
-
-    def apply(self, *manifests: Mapping[str, Any]) -> None:
-        self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests))
-
-    def get(self, kind: str, namespace: str, selector: str = "") -> list[dict[str, Any]]:
-        """The objects of a kind in a namespace."""
-        words = ["get", kind, "-n", namespace, "-o", "json", *([f"--selector={selector}"] if selector else [])]
-        items: list[dict[str, Any]] = json.loads(self.kubectl(*words))["items"]
-        return items
-
-    def pods(self, namespace: str, selector: str) -> list[dict[str, Any]]:
-        """The pods that a selector finds, in all namespaces for an empty one. No program is started: it is for those who look often.
-
-        Raises:
-            requests.RequestException: the API does not answer within five seconds, or refuses.
-        """
-        url = f"https://127.0.0.1:{self.port}/api/v1/{f'namespaces/{namespace}/' if namespace else ''}pods"
-        login = (str(self.folder / "admin.crt"), str(self.folder / "admin.key"))
-        answer = requests.get(url, params={"labelSelector": selector}, cert=login, verify=str(self.folder / "ca.crt"), timeout=5)
-        answer.raise_for_status()
-        items: list[dict[str, Any]] = answer.json()["items"]
-        return items
-
     def break_pods(self, fault: Fault) -> None:
         """From now on pods that start and match ``fault`` go its way."""
         self.apply(*fault.stages())
@@ -150,66 +52,3 @@ class Cluster:
     def mend_pods(self, fault: Fault) -> None:
         """Pods that start from now on are well again."""
         self.kubectl("delete", "stage", *(stage["metadata"]["name"] for stage in fault.stages()))
-
-    def api_hangs(self) -> None:
-        """The API takes connections and says nothing: a cut network behind a load balancer."""
-        self._servers["kube-apiserver"].pause()
-
-    def api_answers_again(self) -> None:
-        self._servers["kube-apiserver"].resume()
-
-    def api_refuses(self) -> None:
-        """The API is gone: connections are refused."""
-        self._servers["kube-apiserver"].kill()
-
-    def api_returns(self) -> None:
-        """Start a killed API again on its old data."""
-        api = self._servers["kube-apiserver"].start()
-        api.wait_for(lambda: self._kubectl(["get", "--raw", "/readyz"]).returncode == 0, 90)
-
-    def _kubectl(self, words: list[str], stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        command = ["kubectl", f"--kubeconfig={self.kubeconfig}", *words]
-        environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder)}
-        return subprocess.run(command, input=stdin, env=environment, capture_output=True, text=True, check=False)
-
-    def _start(self, name: str, *words: str) -> Server:
-        self._servers[name] = Server(name, [binary(name, _BUILD), *words], self.folder).start()
-        return self._servers[name]
-
-    def _certificates(self) -> None:
-        authority = Authority(f"{self.name} authority")
-        api = authority.server("kube-apiserver", ["127.0.0.1", "10.96.0.1", "localhost", "kubernetes.default.svc"])
-        private, public = signing_keys()
-        for name, content in {
-            "ca.crt": authority.certificate,
-            "apiserver.crt": api.certificate,
-            "apiserver.key": api.key,
-            "accounts.key": private,
-            "accounts.pub": public,
-        }.items():
-            (self.folder / name).write_bytes(content)
-        users = {
-            "kubeconfig": ("admin", "system:masters"),
-            "kube-controller-manager.kubeconfig": ("system:kube-controller-manager", ""),
-            "kube-scheduler.kubeconfig": ("system:kube-scheduler", ""),
-        }
-        for file, (user, group) in users.items():
-            pair = authority.client(user, group)
-            if user == "admin":
-                (self.folder / "admin.crt").write_bytes(pair.certificate)
-                (self.folder / "admin.key").write_bytes(pair.key)
-            cluster = {"server": f"https://127.0.0.1:{self.port}", "certificate-authority-data": _base64(authority.certificate)}
-            login = {"client-certificate-data": _base64(pair.certificate), "client-key-data": _base64(pair.key)}
-            config = {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "clusters": [{"name": self.name, "cluster": cluster}],
-                "users": [{"name": user, "user": login}],
-                "contexts": [{"name": self.name, "context": {"cluster": self.name, "user": user}}],
-                "current-context": self.name,
-            }
-            (self.folder / file).write_text(yaml.safe_dump(config))
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode()
