@@ -1,9 +1,8 @@
 """Text files that are read and written with errors of one line."""
 
-import os
-from contextlib import suppress
 from pathlib import Path
 
+from lorafleet import whole_files
 from lorafleet.contracts.problems import NoInputError, StorageError
 
 
@@ -27,12 +26,8 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         StorageError: it cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        whole_files.write_whole(path, text, durable=False)
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         raise StorageError(f"cannot be written: {error.strerror}", where=str(path)) from None

@@ -39,10 +39,14 @@ class Resources:
 
 @dataclass(frozen=True)
 class Container:
-    """A container of the trainer's image. ``extra`` are keys such as probes and ports."""
+    """A container of the trainer's image. ``extra`` are keys such as probes and ports.
+
+    ``words`` go to the image's own entry, ``tini -- lorafleet``: a ``command`` in their place would make the worker the first process,
+    which the kernel spares signals that it does not handle yet, and which must bury what others leave behind.
+    """
 
     name: str
-    command: Sequence[str]
+    words: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     mounts: Sequence[Mapping[str, Any]] = ()
@@ -82,7 +86,7 @@ def pod_spec(
             "name": described.name,
             "image": image(site, image_name),
             "imagePullPolicy": "IfNotPresent",
-            "command": list(described.command),
+            "args": list(described.words),
             "env": [{"name": name, "value": value} for name, value in described.env.items()],
             "resources": resources.to_json(),
             "securityContext": {

@@ -36,7 +36,7 @@ def smoke_job(workers: Workers, limit: timedelta) -> dict[str, Any]:
                 "spec": pod_spec(
                     site,
                     workers.image_name,
-                    (Container("doctor", ("lorafleet", "doctor", "--require-gpu", "--train"), env),),
+                    (Container("doctor", ("doctor", "--require-gpu", "--train"), env),),
                     resources=workers.resources,
                     restartPolicy="Never",
                     terminationGracePeriodSeconds=5,

@@ -12,6 +12,7 @@ from pipelines.manifests.release import DIGEST, TRACK_LABEL, WORKER, WORKLOAD, T
 # this time does so everywhere. It is part of a rollback's worst case too.
 GRACE_SECONDS = 30
 PROGRESS_DEADLINE_SECONDS = 540
+PROBE_SECONDS = 15
 
 ENROLMENT_SECRET = "lorafleet-enrolment"  # noqa: S105
 """The Secret in the site's namespace, made by infra, with the site's enrolment credential under the key ``credential``."""
@@ -91,12 +92,13 @@ def _pod(workers: Workers, selector: dict[str, str]) -> dict[str, Any]:
         env |= {"LORAFLEET_MODELS": SHARED, "LORAFLEET_CACHE": f"{SHARED}/cache"}
 
     def probe(word: str, **how: int) -> dict[str, Any]:
-        # The worker listens on no port; it says how it is in a file of its work folder.
-        return {"exec": {"command": ["lorafleet", "worker", "--probe", word]}, "timeoutSeconds": 5, **how}
+        # The worker listens on no port; it says how it is in a file of its work folder. Where others take the processors, reading it
+        # takes seconds, and a probe that is too slow would end a training that is not.
+        return {"exec": {"command": ["lorafleet", "worker", "--probe", word]}, "timeoutSeconds": PROBE_SECONDS, **how}
 
     container = Container(
         name="worker",
-        command=("lorafleet", "worker"),
+        words=("worker",),
         env=env,
         mounts=({"name": "enrolment", "mountPath": CREDENTIAL_FOLDER, "readOnly": True},),
         extra={

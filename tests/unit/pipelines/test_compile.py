@@ -83,7 +83,7 @@ def test_the_digest_comes_with_the_run() -> None:
         [pipeline.to_json() for pipeline in compiled(fleet(cluster(AWS), image=f"registry.example.org/x/y@{DIGEST}"))]
     )
     assert text.count(DIGEST) == 1
-    assert text.count("123456789012.dkr.ecr.eu-central-1.amazonaws.com/example/y@${parameters.image_digest}") == 3
+    assert text.count(f"{sites()[AWS].registry}/y@${{parameters.image_digest}}") == 3
 
 
 def test_no_parameter_holds_a_token() -> None:

@@ -239,7 +239,7 @@ CASES: list[tuple[str, Change]] = [
     ("LF305", enabled(f"{S} != 'SUCCEEDED")),
     ("LF306", enabled("#stages('Stage watch')['status'].toString() != 'SUCCEEDED'")),
     ("LF307", enabled(f"{S} != 'SUCCEDED'")),
-    ("LF308", deep(f"{ONE}.command", ["sh", "-c", "echo ${HOME}"])),
+    ("LF308", deep(f"{ONE}.args", ["sh", "-c", "echo ${HOME}"])),
     ("LF309", top(spelEvaluator="v3")),
     ("LF310", put("watch", customHeaders={"Authorization": "${parameters.imgae}"})),
     ("LF310", enabled("parameters['imgae'] == 'x'")),

@@ -33,9 +33,9 @@ def made(name: str, track: TrackValue = TrackValue.CANDIDATE, **change: Any) -> 
     return [given(manifest) for manifest in workers(name, **change).manifests(track)]
 
 
-def pods(name: str) -> list[dict[str, Any]]:
-    job = given(smoke_job(workers(name), timedelta(minutes=1)))
-    return [manifest["spec"]["template"] for manifest in (made(name)[0], job)]
+def pods(name: str, **change: Any) -> list[dict[str, Any]]:
+    job = given(smoke_job(workers(name, **change), timedelta(minutes=1)))
+    return [manifest["spec"]["template"] for manifest in (made(name, **change)[0], job)]
 
 
 def test_names_are_those_of_the_contract() -> None:
@@ -73,15 +73,16 @@ def test_pods_may_do_nothing_that_they_need_not(name: str) -> None:
             assert container["resources"]["requests"]["nvidia.com/gpu"] == "1"
 
 
+@pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("name", NAMES)
-def test_whatever_is_written_to_is_a_volume(name: str) -> None:
-    for pod in pods(name):
+def test_whatever_is_written_to_is_a_volume(name: str, shared: bool) -> None:
+    for pod in pods(name) if shared else pods(name, shared_volume=None):
         volumes = {volume["name"] for volume in pod["spec"]["volumes"]}
         for container in [*pod["spec"]["containers"], *pod["spec"].get("initContainers", [])]:
             assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
             paths = {mount["mountPath"] for mount in container["volumeMounts"]}
             assert {"/tmp", "/scratch", "/dev/shm"} <= paths
-            assert ("/shared" in paths) == (name != "local")
+            assert ("/shared" in paths) == shared
 
 
 def test_the_selector_finds_the_pods_and_never_changes() -> None:
@@ -99,15 +100,18 @@ def test_each_clouds_workload_identity() -> None:
     template = made("azure-westeurope")[0]["spec"]["template"]
     assert template["metadata"]["labels"]["azure.workload.identity/use"] == "true"
     assert template["spec"]["serviceAccountName"] == "trainer"
-    assert made("aws-eu-central-1")[0]["spec"]["template"]["metadata"]["annotations"] == {
-        "eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/example-trainer"
+    assert made("gcp-us-west1")[0]["spec"]["template"]["metadata"]["annotations"] == {
+        "iam.gke.io/gcp-service-account": "lf-gcp-us-west1-trainer@example-project.iam.gserviceaccount.com"
     }
+    # EKS binds the service account by its name.
+    assert made("aws-eu-central-1")[0]["spec"]["template"]["metadata"]["annotations"] == {}
 
 
 def test_the_worker_is_told_where_it_is() -> None:
     container = made("gcp-us-west1")[0]["spec"]["template"]["spec"]["containers"][0]
     env = {entry["name"]: entry["value"] for entry in container["env"]}
-    assert container["command"] == ["lorafleet", "worker"]
+    assert container["args"] == ["worker"]
+    assert "command" not in container  # the image's own entry, with its init
     assert env["LORAFLEET_CONSOLE"] == "https://fleet.example.org"
     assert env["LORAFLEET_SITE"] == "gcp-us-west1"
     assert env["LORAFLEET_RELEASE"] == DIGEST
@@ -154,5 +158,5 @@ def test_the_smoke_job_is_tried_once() -> None:
     assert job["metadata"]["name"] == f"smoke-{D12}"
     assert (job["spec"]["backoffLimit"], job["spec"]["activeDeadlineSeconds"]) == (0, 1140)
     pod = job["spec"]["template"]["spec"]
-    assert pod["containers"][0]["command"] == ["lorafleet", "doctor", "--require-gpu", "--train"]
+    assert pod["containers"][0]["args"] == ["doctor", "--require-gpu", "--train"]
     assert pod["restartPolicy"] == "Never"
