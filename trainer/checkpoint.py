@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lorafleet.contracts.problems import ConfigError
+from lorafleet.whole_files import sync
 from trainer.digests import sha256_of
 
 FORMAT = 1
@@ -92,12 +93,12 @@ def write(root: Path, state: State, export: Callable[[Path], object] | None = No
         manifest = {"format": FORMAT, "step": state.position.step, "files": files}
         (building / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         for path in building.rglob("*"):
-            _sync(path)
-        _sync(building)
+            sync(path)
+        sync(building)
         if target.exists():
             shutil.rmtree(target)
         building.rename(target)
-        _sync(root)
+        sync(root)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise
@@ -173,11 +174,3 @@ def prune(root: Path, keep: int) -> list[Path]:
 
 def _describe(path: Path) -> dict[str, Any]:
     return {"size": path.stat().st_size, "sha256": sha256_of(path)}
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,14 +6,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from lorafleet.contracts.checkup import CheckResult, SetupCheck
 from lorafleet.contracts.compatibility import PACKAGES, Mismatch
 from lorafleet.contracts.compatibility import check as check_table
 from lorafleet.contracts.training import TrainingConfig
@@ -30,25 +29,6 @@ _NO_DISK = _GIB
 _TOLERANCES = {"fp32": 5e-3, "bf16": 3e-2, "fp16": 5e-3}
 
 _INSTALL = "pip install 'lorafleet[trainer]'"
-
-
-class Status(StrEnum):
-    """``skip``: there was nothing to check."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-    SKIP = "skip"
-
-
-@dataclass(frozen=True)
-class Check:
-    """What one check found; ``hint`` says how to mend what is not ok."""
-
-    name: str
-    status: Status
-    detail: str
-    hint: str = ""
 
 
 def installed_versions() -> dict[str, str]:
@@ -98,15 +78,15 @@ def _driver_of_tool() -> str | None:
     return found[0] if found else None
 
 
-def check_python() -> Check:
+def check_python() -> SetupCheck:
     """Whether this Python is new enough."""
     found = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info[:2] < _PYTHON:
-        return Check("python", Status.FAIL, f"{found} is too old", f"use Python {'.'.join(map(str, _PYTHON))} or newer")
-    return Check("python", Status.OK, found)
+        return SetupCheck("python", CheckResult.FAIL, f"{found} is too old", f"use Python {'.'.join(map(str, _PYTHON))} or newer")
+    return SetupCheck("python", CheckResult.OK, found)
 
 
-def check_versions(versions: Mapping[str, str]) -> list[Check]:
+def check_versions(versions: Mapping[str, str]) -> list[SetupCheck]:
     """A check for each package of the table, the CUDA runtime, the driver and the GPU's compute capability."""
     mismatches = {mismatch.name: mismatch for mismatch in check_table(versions)}
     checks = []
@@ -114,7 +94,7 @@ def check_versions(versions: Mapping[str, str]) -> list[Check]:
         if row.package in versions:
             checks.append(_version(row.package, versions[row.package], mismatches.get(row.package)))
         else:
-            checks.append(Check(row.package, Status.FAIL, "is not installed", _INSTALL))
+            checks.append(SetupCheck(row.package, CheckResult.FAIL, "is not installed", _INSTALL))
     absent = {
         "cuda": "torch is a build without CUDA",
         "driver": "no NVIDIA driver found",
@@ -124,30 +104,32 @@ def check_versions(versions: Mapping[str, str]) -> list[Check]:
         if name in versions:
             checks.append(_version(name, versions[name], mismatches.get(name)))
         else:
-            checks.append(Check(name, Status.SKIP, detail))
+            checks.append(SetupCheck(name, CheckResult.SKIP, detail))
     return checks
 
 
-def _version(name: str, found: str, mismatch: Mismatch | None) -> Check:
+def _version(name: str, found: str, mismatch: Mismatch | None) -> SetupCheck:
     if mismatch is None:
-        return Check(name, Status.OK, found)
-    return Check(name, Status.FAIL, f"{found} does not fit: {mismatch.needs}; source: {mismatch.source}", mismatch.hint)
+        return SetupCheck(name, CheckResult.OK, found)
+    return SetupCheck(name, CheckResult.FAIL, f"{found} does not fit: {mismatch.needs}; source: {mismatch.source}", mismatch.hint)
 
 
-def check_gpu(device: torch.device | None, versions: Mapping[str, str], *, required: bool) -> Check:
+def check_gpu(device: torch.device | None, versions: Mapping[str, str], *, required: bool) -> SetupCheck:
     """The GPU of ``device`` and its memory; a missing one is a warning unless it is required. ``None``: it cannot be used."""
     if device is None or (device.type != "cuda" and required):
-        return Check("gpu", Status.FAIL, _why_no_gpu(versions), _gpu_hint(versions))
+        return SetupCheck("gpu", CheckResult.FAIL, _why_no_gpu(versions), _gpu_hint(versions))
     if device.type != "cuda":
-        return Check("gpu", Status.WARN, f"{_why_no_gpu(versions)}; training on the CPU is slow", _gpu_hint(versions))
+        return SetupCheck("gpu", CheckResult.WARN, f"{_why_no_gpu(versions)}; training on the CPU is slow", _gpu_hint(versions))
     try:
         free, total = torch.cuda.mem_get_info(device)
     except RuntimeError as error:
-        return Check("gpu", Status.FAIL, f"the GPU does not answer: {first_line(error)}", "see the kernel log for Xid errors")
+        return SetupCheck(
+            "gpu", CheckResult.FAIL, f"the GPU does not answer: {first_line(error)}", "see the kernel log for Xid errors"
+        )
     detail = f"{torch.cuda.get_device_name(device)}, {total / _GIB:.1f} GiB, {free / _GIB:.1f} GiB of it free"
     if free < total / 2:
-        return Check("gpu", Status.WARN, detail, "another process holds GPU memory; nvidia-smi names it")
-    return Check("gpu", Status.OK, detail)
+        return SetupCheck("gpu", CheckResult.WARN, detail, "another process holds GPU memory; nvidia-smi names it")
+    return SetupCheck("gpu", CheckResult.OK, detail)
 
 
 def _why_no_gpu(versions: Mapping[str, str]) -> str:
@@ -166,7 +148,7 @@ def _gpu_hint(versions: Mapping[str, str]) -> str:
     return "see the checks of cuda and driver, CUDA_VISIBLE_DEVICES and --device"
 
 
-def check_precision(name: str, device: torch.device) -> Check:
+def check_precision(name: str, device: torch.device) -> SetupCheck:
     """A real matrix product in ``name`` (fp32, bf16 or fp16) on the device, compared with the same product in fp64."""
     generator = torch.Generator().manual_seed(0)
     left, right = (torch.randn(64, 64, dtype=torch.float64, generator=generator) for _ in range(2))
@@ -174,29 +156,36 @@ def check_precision(name: str, device: torch.device) -> Check:
     try:
         product = (left.to(device, DTYPES[name]) @ right.to(device, DTYPES[name])).cpu().double()
     except RuntimeError as error:
-        status = Status.FAIL if name == "fp32" else Status.WARN
-        return Check(name, status, f"a product failed: {first_line(error)}", f"train with another precision than {name}")
+        status = CheckResult.FAIL if name == "fp32" else CheckResult.WARN
+        return SetupCheck(name, status, f"a product failed: {first_line(error)}", f"train with another precision than {name}")
     error_share = float((product - exact).norm() / exact.norm())
     if not error_share <= _TOLERANCES[name]:
-        return Check(
-            name, Status.FAIL, f"a product is wrong by {error_share:.1%}", "the device computes wrongly; take it out of service"
+        return SetupCheck(
+            name,
+            CheckResult.FAIL,
+            f"a product is wrong by {error_share:.1%}",
+            "the device computes wrongly; take it out of service",
         )
     if name == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        return Check(name, Status.WARN, "only emulated on this GPU, and slow", "precision auto takes fp16 here")
-    return Check(name, Status.OK, f"a product on {device} is right")
+        return SetupCheck(name, CheckResult.WARN, "only emulated on this GPU, and slow", "precision auto takes fp16 here")
+    return SetupCheck(name, CheckResult.OK, f"a product on {device} is right")
 
 
-def check_step(config: TrainingConfig, placement: Placement) -> Check:
+def check_step(config: TrainingConfig, placement: Placement) -> SetupCheck:
     """One real step of a tiny LoRA: forward, backward, optimizer; the loss must be finite and the weights must change."""
     try:
         loss, changed = _tiny_step(config, placement)
     except RuntimeError as error:
-        return Check("step", Status.FAIL, f"a tiny training step failed: {first_line(error)}", "torch does not fit this device")
+        return SetupCheck(
+            "step", CheckResult.FAIL, f"a tiny training step failed: {first_line(error)}", "torch does not fit this device"
+        )
     if not loss.isfinite():
-        return Check("step", Status.FAIL, f"the loss of a tiny step is {loss.item()}", "the device computes wrongly")
+        return SetupCheck("step", CheckResult.FAIL, f"the loss of a tiny step is {loss.item()}", "the device computes wrongly")
     if not changed:
-        return Check("step", Status.FAIL, "a tiny step left the weights as they were", "torch and peft do not fit together")
-    return Check("step", Status.OK, f"a tiny LoRA step on {placement.device} changed the weights, loss {loss.item():.3f}")
+        return SetupCheck(
+            "step", CheckResult.FAIL, "a tiny step left the weights as they were", "torch and peft do not fit together"
+        )
+    return SetupCheck("step", CheckResult.OK, f"a tiny LoRA step on {placement.device} changed the weights, loss {loss.item():.3f}")
 
 
 def _tiny_step(config: TrainingConfig, placement: Placement) -> tuple[torch.Tensor, bool]:
@@ -218,29 +207,29 @@ def _tiny_step(config: TrainingConfig, placement: Placement) -> tuple[torch.Tens
     return loss.detach(), finite and any(not torch.equal(old, new) for old, new in zip(before, parameters, strict=True))
 
 
-def check_disk(folder: Path) -> Check:
+def check_disk(folder: Path) -> SetupCheck:
     """Free space where the run would write."""
     try:
         free = shutil.disk_usage(folder).free
     except OSError as error:
-        return Check("disk", Status.FAIL, f"{folder}: {error.strerror}", "start from a folder that is there")
+        return SetupCheck("disk", CheckResult.FAIL, f"{folder}: {error.strerror}", "start from a folder that is there")
     detail = f"{free / _GIB:.1f} GiB free in {folder}"
     hint = "weights, checkpoints and caches take some GiB; free space or choose another output_dir"
     if free < _SCARCE_DISK:
-        return Check("disk", Status.FAIL if free < _NO_DISK else Status.WARN, detail, hint)
-    return Check("disk", Status.OK, detail)
+        return SetupCheck("disk", CheckResult.FAIL if free < _NO_DISK else CheckResult.WARN, detail, hint)
+    return SetupCheck("disk", CheckResult.OK, detail)
 
 
-def check_temporary_folder() -> Check:
+def check_temporary_folder() -> SetupCheck:
     """Whether temporary files can be written."""
     try:
         with tempfile.TemporaryFile() as file:
             file.write(bytes(_GIB >> 10))
             file.flush()
-        return Check("temporary folder", Status.OK, f"{tempfile.gettempdir()} can be written")
+        return SetupCheck("temporary folder", CheckResult.OK, f"{tempfile.gettempdir()} can be written")
     except OSError as error:
-        return Check(
-            "temporary folder", Status.FAIL, f"cannot be written: {error.strerror}", "set TMPDIR to a folder with free space"
+        return SetupCheck(
+            "temporary folder", CheckResult.FAIL, f"cannot be written: {error.strerror}", "set TMPDIR to a folder with free space"
         )
 
 

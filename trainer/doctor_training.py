@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from trainer.doctor_checks import Check, Status, first_line
+from lorafleet.contracts.checkup import CheckResult, SetupCheck
+from trainer.doctor_checks import first_line
 from trainer.proof import load_in_diffusers
 from trainer.reporting import SilentReporter
 from trainer.run import LoRATrainer
@@ -17,18 +18,20 @@ _PICTURES = 4
 _SIDE = 64
 
 
-def check_training(device: str) -> Check:
+def check_training(device: str) -> SetupCheck:
     """Train :data:`STEPS` steps of a tiny Stable Diffusion on ``device``, export, and load the export with diffusers alone."""
     try:
         with tempfile.TemporaryDirectory(prefix="lorafleet-doctor-") as folder:
             loss, change = _train(Path(folder), device)
     except Exception as error:  # noqa: BLE001  (whatever the image's libraries do wrong is what is looked for)
-        return Check(
-            "training", Status.FAIL, f"a tiny training failed: {first_line(error)}", "the image cannot train; take another"
+        return SetupCheck(
+            "training", CheckResult.FAIL, f"a tiny training failed: {first_line(error)}", "the image cannot train; take another"
         )
     if not change > 0:
-        return Check("training", Status.FAIL, "the exported LoRA changes nothing", "diffusers and peft do not fit together")
-    return Check("training", Status.OK, f"{STEPS} steps on {device}, loss {loss:.3f}; diffusers loads the LoRA")
+        return SetupCheck(
+            "training", CheckResult.FAIL, "the exported LoRA changes nothing", "diffusers and peft do not fit together"
+        )
+    return SetupCheck("training", CheckResult.OK, f"{STEPS} steps on {device}, loss {loss:.3f}; diffusers loads the LoRA")
 
 
 def _train(folder: Path, device: str) -> tuple[float, float]:

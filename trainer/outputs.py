@@ -8,6 +8,7 @@ from pathlib import Path
 from lorafleet.contracts.problems import StorageError
 from lorafleet.contracts.training import TrainingConfig
 from lorafleet.datasets.checks import CheckReport
+from lorafleet.whole_files import write_whole
 from trainer import checkpoint, samples
 from trainer.checkpoint import State
 from trainer.families.base import Control, Family
@@ -44,7 +45,7 @@ class Outputs:
 
     def write_report(self, report: CheckReport) -> None:
         """Keep the data check's report beside the weights."""
-        (self.directory / "data-report.json").write_text(report.as_json() + "\n", encoding="utf-8")
+        write_whole(self.directory / "data-report.json", report.as_json() + "\n")
 
     def start(self, step: int, total: int, steps_per_epoch: int, facts: Mapping[str, str]) -> None:
         """Open the loggers."""

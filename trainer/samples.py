@@ -1,11 +1,11 @@
 """Sample files: one folder a step, and one picture with a row per step and a column per prompt."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from lorafleet.whole_files import replacing, write_whole
 from trainer.families.base import Sample
 
 _CELL = 256
@@ -28,7 +28,7 @@ def save(root: Path, step: int, samples: Sequence[Sample]) -> list[Path]:
             _save_image(sample.image, path)
         else:
             path = folder / f"prompt-{number}.txt"
-            path.write_text(f"{sample.prompt}\n---\n{sample.text}\n", encoding="utf-8")
+            write_whole(path, f"{sample.prompt}\n---\n{sample.text}\n", durable=False)
         written.append(path)
     if any(sample.image is not None for sample in samples):
         _save_image(grid(root, [sample.prompt for sample in samples]), root / "grid.png")
@@ -60,6 +60,5 @@ def _shorten(prompt: str) -> str:
 
 
 def _save_image(image: Image.Image, path: Path) -> None:
-    building = path.with_name(f".{path.name}.{os.getpid()}")
-    image.save(building, format="PNG")
-    building.replace(path)
+    with replacing(path, durable=False) as building:
+        image.save(building, format="PNG")

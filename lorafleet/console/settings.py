@@ -14,6 +14,7 @@ from lorafleet.console.oidc.config import OidcConfig
 from lorafleet.contracts.durations import parse_duration
 from lorafleet.contracts.problems import ConfigError, Problem, StorageError, UsageError
 from lorafleet.contracts.site import Site
+from lorafleet.whole_files import write_whole
 
 SECRET_VARIABLE = "LORAFLEET_SECRET"  # noqa: S105
 PREVIOUS_SECRET_VARIABLE = "LORAFLEET_PREVIOUS_SECRET"  # noqa: S105
@@ -35,8 +36,8 @@ class Settings:
     """One console.
 
     ``public_url`` is where browsers, workers and Spinnaker reach it; ``sites`` are the facts that preflight checks need, by name.
-    A worker is *unknown* once its lease of ``lease_lifetime`` has run out, and lost after ``grace`` more. Uploads that are no versions
-    yet lie below ``directory``, on this console's own disk.
+    A worker is *unknown* once its lease of ``lease_lifetime`` has run out, and lost after ``grace`` more. ``directory`` is this
+    console's own disk; of an upload it holds what one request needs.
     What was sealed under ``previous_secret`` is sealed anew at the start. ``oidc`` lets people log in with a provider too.
     ``prometheus`` answers the conditions that users name. A release's image must be signed by one of ``signing_keys``, which are
     files of public keys, unless ``allow_unsigned`` says otherwise.
@@ -171,11 +172,4 @@ def write_private(path: Path, text: str) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.unlink(missing_ok=True)
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    write_whole(path, text, mode=0o600)

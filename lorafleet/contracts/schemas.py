@@ -24,6 +24,7 @@ from lorafleet.contracts.problems import LorafleetError, StorageError, UsageErro
 from lorafleet.contracts.release import Release
 from lorafleet.contracts.site import Site
 from lorafleet.contracts.training import GROUPS, TrainingConfig, type_name
+from lorafleet.whole_files import write_whole
 
 MODELS: tuple[type[BaseModel], ...] = (TrainingConfig, FleetSpec, CompactSpec, Site, Release, *MESSAGES, *release_api.MESSAGES)
 
@@ -57,14 +58,9 @@ def write(directory: Path, environment: Mapping[str, str]) -> list[Path]:
     paths = []
     for name, text in render().items():
         path = directory / name
-        part = path.with_name(path.name + ".part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
+            write_whole(path, text)
         except OSError as error:
             raise StorageError(f"cannot write: {error.strerror}", where=str(path)) from None
         paths.append(path)

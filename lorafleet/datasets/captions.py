@@ -2,13 +2,13 @@
 
 import csv
 import io
-import os
 from pathlib import Path
 
 from lorafleet.contracts.problems import DataError, StorageError, UsageError
 from lorafleet.datasets.caption_sources import read_captions
 from lorafleet.datasets.findings import raise_fatal
 from lorafleet.datasets.image_files import list_files
+from lorafleet.whole_files import write_whole
 
 
 def write_captions_csv(folder: Path, out: Path | None = None, *, caption: str = "", force: bool = False) -> tuple[Path, int]:
@@ -35,20 +35,8 @@ def write_captions_csv(folder: Path, out: Path | None = None, *, caption: str = 
     writer = csv.writer(lines, lineterminator="\n")
     writer.writerow(("file_name", "text"))
     writer.writerows((name, captions.texts.get(name) or caption) for name in files.images)
-    _write_whole(target, lines.getvalue().encode("utf-8"))
-    return target, len(files.images)
-
-
-def _write_whole(target: Path, data: bytes) -> None:
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        try:
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_whole(target, lines.getvalue())
     except OSError as error:
         raise StorageError(f"cannot be written: {error.strerror}", where=str(target)) from None
+    return target, len(files.images)

@@ -1,12 +1,13 @@
 """A stand-in of the console's calls that start and revoke a release."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+from loopback_server import LoopbackServer
 
 
-class FakeConsole:
+class FakeConsole(LoopbackServer):
     """Use as a context manager; accepts one releaser's token, and each release's own."""
 
     token = "releaser-token-of-the-tests"
@@ -15,19 +16,7 @@ class FakeConsole:
         self.registered: list[dict[str, Any]] = []
         self.revoked: list[str] = []
         self.answer: tuple[int, Any] | None = None
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(_handler(self))
 
     def handle(self, path: str, token: str, body: Any) -> tuple[int, Any]:
         if self.answer is not None:

@@ -10,9 +10,11 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Literal, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from loopback_server import LoopbackServer
 
 Json = dict[str, Any]
 
@@ -59,13 +61,7 @@ class _Refused(Exception):
         self.status = status
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    # With the default of 5 a burst of new connections waits a second for the kernel's next try.
-    request_queue_size = 128
-
-
-class FakeGate:
+class FakeGate(LoopbackServer):
     """Use as a context manager; :attr:`url` is its address."""
 
     def __init__(self, *, tls: ssl.SSLContext | None = None, user: str = "ci") -> None:
@@ -84,21 +80,7 @@ class FakeGate:
         self._user = user
         self._clock = itertools.count(1_700_000_000_000, 1000)
         self._lock = threading.RLock()
-        self._server = _Server(("127.0.0.1", 0), _handler(self))
-        if tls is not None:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-        scheme = "http" if tls is None else "https"
-        self.url = f"{scheme}://{'127.0.0.1' if tls is None else 'localhost'}:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(_handler(self), tls)
 
     # What tests look at and do behind the client's back.
 

@@ -10,6 +10,7 @@ import torch
 from peft import LoraConfig
 from torch import Tensor
 
+from lorafleet.whole_files import sync
 from trainer.export import safetensors_file
 from trainer.families.base import Export
 from trainer.lora import LoraLayer
@@ -48,7 +49,7 @@ def write(layers: Sequence[LoraLayer], facts: AdapterFacts, export: Export) -> l
         metadata = {**export.metadata, "format": "pt"}
         safetensors_file.write(building / WEIGHTS, adapter_tensors(layers, export.dtype), metadata)
         adapter_config(layers, facts).save_pretrained(str(building))
-        _sync(building / CONFIG)
+        sync(building / CONFIG)
         if target.is_dir():
             for name in (WEIGHTS, CONFIG):
                 (building / name).replace(target / name)
@@ -102,8 +103,3 @@ def serving_notes(rank: int, dora: bool) -> list[str]:
         served = min(allowed for allowed in VLLM_RANKS if allowed >= rank)
         notes.append(f"lora_rank: vLLM knows no rank {rank} and needs --max-lora-rank {served}; {served} costs it the same")
     return notes
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())

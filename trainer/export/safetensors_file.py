@@ -1,6 +1,5 @@
 """Writing ``.safetensors`` files that appear whole or not at all, and the hashes by which web UIs know a LoRA."""
 
-import os
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -8,11 +7,13 @@ from pathlib import Path
 from safetensors.torch import save
 from torch import Tensor
 
+from lorafleet.whole_files import write_whole
+
 _LEGACY_OFFSET, _LEGACY_LENGTH, _LEGACY_DIGITS = 0x100000, 0x10000, 8
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Path:
-    """Write the file under a hidden name, sync it and rename it.
+    """Write the file, whole and onto the disk.
 
     Raises:
         OSError: the disk refused; the old file, if there was one, is untouched and nothing is left behind.
@@ -20,21 +21,7 @@ def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
     # The bytes are made in memory: safetensors' own writer reports a full disk as an error that is no OSError.
     data = save(dict(tensors), dict(metadata))
     path.parent.mkdir(parents=True, exist_ok=True)
-    hidden = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with hidden.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        hidden.replace(path)
-    except BaseException:
-        hidden.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_whole(path, data)
     return path
 
 

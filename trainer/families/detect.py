@@ -56,6 +56,8 @@ def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
     if file.suffix.lower() != ".safetensors":
         raise ConfigError("a base model is a .safetensors file or a folder", where=str(file), hint="check base_model")
     try:
+        # safetensors says of every file that it may not open that it is not there.
+        file.open("rb").close()
         with safe_open(file, framework="numpy") as opened:
             return {key: tuple(opened.get_slice(key).get_shape()) for key in opened.keys()}  # noqa: SIM118
     except SafetensorError as error:

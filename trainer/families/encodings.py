@@ -4,7 +4,6 @@ A key is the SHA-256 of content, model and transform, never of a file's name: an
 Entries are safetensors files that appear whole; a damaged one counts as missing.
 """
 
-import os
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +11,8 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from lorafleet.whole_files import replacing
 
 # Encodings that are kept in memory besides, so that small sets are read from disk once.
 _MEMORY_BYTES = 1 << 30
@@ -49,12 +50,8 @@ class EncodingCache:
         """
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        building = path.with_suffix(f".{os.getpid()}.tmp")
-        try:
+        with replacing(path, durable=False) as building:
             save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, building)
-            building.replace(path)
-        finally:
-            building.unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:
         return self._folder / key[:2] / f"{key}.safetensors"

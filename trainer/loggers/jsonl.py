@@ -2,11 +2,11 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from lorafleet.whole_files import write_whole
 from trainer.loggers.base import RunFacts
 
 FILE_NAME = "log.jsonl"
@@ -22,9 +22,7 @@ class JsonLinesLogger:
         """See :class:`~trainer.loggers.base.Logger`."""
         path = run.directory / FILE_NAME
         lines = [line for line in read_log(path) if line["step"] <= run.resumed_step] if run.resumed_step else []
-        building = path.with_name(f".{FILE_NAME}.{os.getpid()}")
-        building.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-        building.replace(path)
+        write_whole(path, "".join(json.dumps(line) + "\n" for line in lines))
         self._file = path.open("a", encoding="utf-8")
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:

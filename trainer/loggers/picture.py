@@ -1,12 +1,12 @@
 """A picture of the loss, drawn from the log."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from lorafleet.whole_files import replacing
 from trainer.loggers.jsonl import read_log
 
 # Smoothing as TensorBoard does it, without its bias towards zero at the start.
@@ -42,9 +42,8 @@ def draw_loss(log: Path, out: Path) -> None:
     axes.legend(handles=handles, loc="upper right", frameon=False)
     for side in (axes, rates):
         side.spines["top"].set_visible(False)
-    building = out.with_name(f".{out.name}.{os.getpid()}")
-    figure.savefig(building, format="png")
-    building.replace(out)
+    with replacing(out, durable=False) as building:
+        figure.savefig(building, format="png")
 
 
 def smoothed(values: list[float]) -> list[float]:

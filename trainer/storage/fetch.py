@@ -2,7 +2,6 @@
 
 import fcntl
 import json
-import os
 import random
 import shutil
 import time
@@ -12,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lorafleet.contracts.problems import NoInputError, StorageError
+from lorafleet.whole_files import write_whole
 from trainer.digests import sha256_of
 from trainer.families.base import Control
 from trainer.storage.connect import Patience
@@ -155,9 +155,8 @@ class Folder:
             )
 
     def _save_index(self) -> None:
-        building = self._index_path.with_name(f".{self._index_path.name}.{os.getpid()}")
-        building.write_text(json.dumps({name: asdict(fetched) for name, fetched in self._index.items()}), encoding="utf-8")
-        building.replace(self._index_path)
+        entries = {name: asdict(fetched) for name, fetched in self._index.items()}
+        write_whole(self._index_path, json.dumps(entries), durable=False)
 
 
 class Moved:

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from lorafleet.whole_files import write_whole
+
 NAME = "state.json"
 
 # The main loop writes every second or so; the longest thing it does in between is one message with its time-outs.
@@ -34,11 +36,9 @@ class Snapshot:
 
 def write(path: Path, state: State) -> None:
     """Replace the file as a whole. A full disk is no reason to end a training: the probes will notice by the time in it."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(asdict(Snapshot(os.getpid(), state, time.time()))), encoding="ascii")
-        part.replace(path)
+        write_whole(path, json.dumps(asdict(Snapshot(os.getpid(), state, time.time()))), durable=False)
 
 
 def is_live(path: Path) -> bool:

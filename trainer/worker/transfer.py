@@ -1,10 +1,8 @@
 """Moving one object by a grant: to and from folders and anything that takes presigned requests. Bytes are proven by SHA-256."""
 
 import hashlib
-import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import IO
 from urllib.parse import unquote, urlsplit
@@ -13,6 +11,7 @@ import requests
 
 from lorafleet.contracts.jobs import ObjectGrant, PublishedObject
 from lorafleet.contracts.problems import StorageError
+from lorafleet.whole_files import replacing
 from trainer.worker.wire import Bearer, open_session
 
 GoOn = Callable[[], None]
@@ -43,19 +42,15 @@ def get(grant: ObjectGrant, wanted: PublishedObject, target: Path, go_on: GoOn) 
         StorageError: the local disk refused.
         Abandoned: by ``go_on``.
     """
-    part = target.with_name(f".{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            size, digest = _pour(_source(grant, wanted), file, go_on)
-        if (size, digest) != (wanted.size, wanted.sha256):
-            raise TransferFailed(f"{wanted.key} is damaged: {size} bytes and another SHA-256", where=grant.store)
-        part.replace(target)
+        with replacing(target, durable=False) as part:
+            with part.open("wb") as file:
+                size, digest = _pour(_source(grant, wanted), file, go_on)
+            if (size, digest) != (wanted.size, wanted.sha256):
+                raise TransferFailed(f"{wanted.key} is damaged: {size} bytes and another SHA-256", where=grant.store)
     except OSError as error:
         raise _disk(error, target) from None
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def put(grant: ObjectGrant, source: Path, size: int, go_on: GoOn) -> None:
@@ -114,28 +109,20 @@ def _pour(source: Iterator[bytes], file: IO[bytes], go_on: GoOn) -> tuple[int, s
         digest.update(chunk)
         file.write(chunk)
         size += len(chunk)
-    file.flush()
     return size, digest.hexdigest()
 
 
 def _put_in_folder(grant: ObjectGrant, target: Path, file: IO[bytes], size: int, go_on: GoOn) -> None:
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         if target.is_file() and target.stat().st_size == size:
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as copy:
+        with replacing(target) as part, part.open("wb") as copy:
             while chunk := file.read(_CHUNK):
                 go_on()
                 copy.write(chunk)
-            copy.flush()
-            os.fsync(copy.fileno())
-        part.replace(target)
     except OSError as error:
         raise TransferFailed(f"{grant.key} is not taken: {error.strerror}", where=grant.store) from None
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def _put_by_http(grant: ObjectGrant, file: IO[bytes], size: int, go_on: GoOn) -> None:

@@ -2,15 +2,15 @@
 
 import fcntl
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from lorafleet.contracts.problems import StorageError
+from lorafleet.whole_files import write_whole
 
 
 class Kind(StrEnum):
@@ -60,6 +60,20 @@ class UploadState:
         """With more files."""
         return replace(self, entries=(*self.entries, *more))
 
+    def without(self, file: str) -> "UploadState":
+        """Without a file, its caption, and the text files that belong to no other image than it."""
+        gone = next(entry for entry in self.entries if entry.file == file)
+        stem = _stem(gone)
+        kept = [entry for entry in self.entries if entry.file != file]
+        if gone.kind is Kind.IMAGE and not any(entry.kind is Kind.IMAGE and _stem(entry) == stem for entry in kept):
+            kept = [entry for entry in kept if entry.kind is not Kind.WORDS or _stem(entry) != stem]
+        captions = {name: text for name, text in self.captions.items() if name != file}
+        return replace(self, entries=tuple(kept), captions=captions)
+
+
+def _stem(entry: Entry) -> str:
+    return str(PurePosixPath(entry.label).with_suffix(""))
+
 
 def entries_as_data(entries: tuple[Entry, ...]) -> list[dict[str, Any]]:
     """Entries as plain data."""
@@ -102,10 +116,5 @@ class StateFile:
 
     def write(self, state: UploadState) -> None:
         """Replace it, whole. Only while it is locked."""
-        part = self._path.with_suffix(".part")
         data = {"entries": entries_as_data(state.entries), "captions": state.captions}
-        with part.open("wb") as file:
-            file.write(json.dumps(data).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self._path)
+        write_whole(self._path, json.dumps(data))

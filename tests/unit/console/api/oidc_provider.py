@@ -7,15 +7,15 @@ import base64
 import hashlib
 import json
 import secrets
-import threading
 import time
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from joserfc import jwt
 from joserfc.jwk import RSAKey
+from loopback_server import LoopbackServer
 
 CLIENT = "lorafleet-console"
 CLIENT_SECRET = "the-client-s-secret"
@@ -25,7 +25,7 @@ def new_key(kid: str) -> RSAKey:
     return RSAKey.generate_key(2048, {"kid": kid, "use": "sig"})
 
 
-class OidcProvider:
+class OidcProvider(LoopbackServer):
     def __init__(self) -> None:
         self._first_key = new_key("k1")
         self.callback = ""
@@ -33,11 +33,7 @@ class OidcProvider:
         self.codes: dict[str, dict[str, str]] = {}
         self.key_requests = 0
         self.reset()
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        server.daemon_threads = True
-        self._server = server
-        self.url = f"http://127.0.0.1:{server.server_address[1]}"
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        super().__init__(_handler(self))
 
     def reset(self) -> None:
         self.keys = [self._first_key]
@@ -46,10 +42,6 @@ class OidcProvider:
         self.sign: Callable[[dict[str, Any]], str | None] = self.signed
         self.denies = ""
         self.down = False
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
     def rotate(self, kid: str) -> None:
         self.keys = [new_key(kid)]

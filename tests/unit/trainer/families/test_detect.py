@@ -1,4 +1,6 @@
 import json
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,22 @@ def test_a_missing_a_short_and_a_foreign_file_are_one_line_each(tmp_path: Path) 
     text.touch()
     with pytest.raises(ConfigError, match="folder"):
         detect_family(text)
+
+
+def test_a_file_that_may_not_be_read_is_not_said_to_be_missing() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)
+        file = Path(folder) / "model.safetensors"
+        save_file({"a": torch.zeros(1)}, file)
+        file.chmod(0o000)
+        user = os.geteuid()
+        try:
+            if user == 0:
+                os.seteuid(65534)
+            with pytest.raises(NoInputError, match="Permission denied"):
+                detect_family(file)
+        finally:
+            os.seteuid(user)
 
 
 def test_a_broken_index_is_named(tmp_path: Path) -> None:

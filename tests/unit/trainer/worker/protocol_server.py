@@ -9,9 +9,10 @@ import threading
 import time
 from collections import deque
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+from loopback_server import LoopbackServer
 from pydantic import BaseModel, ValidationError
 
 from lorafleet.contracts import layout, paths
@@ -65,7 +66,7 @@ class Refused(Exception):
         self.status, self.detail = status, detail
 
 
-class ProtocolServer:
+class ProtocolServer(LoopbackServer):
     def __init__(self) -> None:
         self.stores: dict[str, dict[str, bytes]] = {name: {} for name in STORES}
         self.down: set[str] = set()
@@ -85,15 +86,7 @@ class ProtocolServer:
         self.puts: list[tuple[float, str, str]] = []
         self._tokens: dict[str, str | None] = {}
         self._lock = threading.RLock()
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        server.daemon_threads = True
-        self._server = server
-        self.url = f"http://127.0.0.1:{server.server_address[1]}"
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(_handler(self))
 
     # --- what a test does and looks at
 

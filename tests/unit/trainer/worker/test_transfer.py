@@ -1,14 +1,14 @@
 """Transfers to and from a folder and a store on a real socket."""
 
 import hashlib
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
+from loopback_server import LoopbackServer
 
 from lorafleet.contracts.jobs import Method, ObjectGrant, PublishedObject
 from lorafleet.contracts.problems import StorageError
@@ -17,7 +17,7 @@ from trainer.worker.transfer import Abandoned, TransferFailed, get, put
 CONTENT = b"weights" * 400_000
 
 
-class Store:
+class Store(LoopbackServer):
     """Objects by path; ``answer`` overrides the status of what is asked for."""
 
     def __init__(self) -> None:
@@ -48,16 +48,13 @@ class Store:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+        super().__init__(Handler)
 
 
 @pytest.fixture
 def store() -> Iterator[Store]:
-    store = Store()
-    yield store
-    store.server.shutdown()
-    store.server.server_close()
+    with Store() as store:
+        yield store
 
 
 @pytest.fixture(params=["folder", "http"])
@@ -66,7 +63,7 @@ def place(request: pytest.FixtureRequest, store: Store, tmp_path: Path) -> tuple
     if request.param == "folder":
         target = tmp_path / "store 1" / "a b" / "x.bin"
         return target.as_uri(), lambda: target.read_bytes()
-    return f"http://127.0.0.1:{store.server.server_address[1]}/a/x.bin?sig=s3cr3t", lambda: store.objects["/a/x.bin?sig=s3cr3t"]
+    return f"{store.url}/a/x.bin?sig=s3cr3t", lambda: store.objects["/a/x.bin?sig=s3cr3t"]
 
 
 def grant(url: str, method: Method) -> ObjectGrant:
@@ -126,7 +123,7 @@ def test_what_is_abandoned_leaves_nothing(place: tuple[str, Any], tmp_path: Path
 
 def test_the_grants_headers_are_sent_and_no_others(store: Store, tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(b"x")
-    put(grant(f"http://127.0.0.1:{store.server.server_address[1]}/x", Method.PUT), tmp_path / "source", 1, go_on)
+    put(grant(f"{store.url}/x", Method.PUT), tmp_path / "source", 1, go_on)
     assert store.headers["x-amz-checksum-sha256"] == "abc"
     assert "Authorization" not in store.headers
     assert "Transfer-Encoding" not in store.headers
@@ -134,7 +131,7 @@ def test_the_grants_headers_are_sent_and_no_others(store: Store, tmp_path: Path)
 
 @pytest.mark.parametrize("status", [307, 403, 500, 507])
 def test_refusals_name_the_store_and_never_follow_a_redirect(store: Store, tmp_path: Path, status: int) -> None:
-    url = f"http://127.0.0.1:{store.server.server_address[1]}/x?sig=s3cr3t"
+    url = f"{store.url}/x?sig=s3cr3t"
     (tmp_path / "source").write_bytes(b"x")
     store.answer = status
     for move in (
@@ -150,7 +147,7 @@ def test_refusals_name_the_store_and_never_follow_a_redirect(store: Store, tmp_p
 def test_an_object_that_is_there_already_is_as_good(store: Store, tmp_path: Path, status: int) -> None:
     (tmp_path / "source").write_bytes(b"x")
     store.answer = status
-    put(grant(f"http://127.0.0.1:{store.server.server_address[1]}/x", Method.PUT), tmp_path / "source", 1, go_on)
+    put(grant(f"{store.url}/x", Method.PUT), tmp_path / "source", 1, go_on)
 
 
 def test_a_dead_store_and_a_local_disk_that_refuses(tmp_path: Path) -> None:
