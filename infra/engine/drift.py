@@ -56,15 +56,14 @@ def find_drift(root: Path, site: SiteStacks, show: Show) -> list[Change]:
     for stack in site.in_order:
         if not known.get(stack):
             continue
-        seen: dict[str, StepEventMetadata] = {}
+        steps: list[StepEventMetadata] = []
 
-        def keep(event: EngineEvent, seen: dict[str, StepEventMetadata] = seen) -> None:
+        def keep(event: EngineEvent, steps: list[StepEventMetadata] = steps) -> None:
             if event.res_outputs_event is not None:
-                # The refresh's own step comes first; what the program would do about it comes later and is not asked for.
-                seen.setdefault(event.res_outputs_event.metadata.urn, event.res_outputs_event.metadata)
+                steps.append(event.res_outputs_event.metadata)
 
         run(Operation.DRIFT, select(root, stack, cli), lambda told: None, also=keep)
-        found.extend(change for step in seen.values() for change in changes(stack, step))
+        found.extend(change for step in steps for change in changes(stack, step))
     return found
 
 

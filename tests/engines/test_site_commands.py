@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import yaml
 
 from tests.engines.kubernetes.cluster import Cluster
 from tests.engines.processes import wait_until
-from tests.engines.pulumi.engine import Engine
+from tests.engines.pulumi.engine import ROOT, Engine
 
 SITE = "local"
 
@@ -266,3 +267,31 @@ def test_what_is_protected_stops_a_destroy_before_anything_goes_and_then_all_goe
         assert site.run("preview", SITE).returncode == 2
     finally:
         site.bring_up()
+
+
+def test_a_cloud_whose_cluster_does_not_answer_stops_the_walk_and_keeps_its_data(tmp_path: Path) -> None:
+    name, tools = "aws-eu-central-1", tmp_path / "tools"
+    engine = Engine(tmp_path / "pulumi")
+    for stack in (name, f"{name}-incluster"):
+        shutil.copy(ROOT / f"Pulumi.{stack}.yaml", engine.project)
+    tools.mkdir()
+    (tools / "aws").write_text("#!/bin/sh\nexit 1\n")
+    (tools / "aws").chmod(0o755)
+    environment = {**engine.environment(), "PATH": f"{tools}{os.pathsep}{engine.environment()['PATH']}"}
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "lorafleet", "site", *words, "--project", str(engine.project)]
+        return subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=290
+        )
+
+    done = run("up", name, "--yes")
+    assert done.returncode == 1, done.stdout + done.stderr
+    why, on = said(done).splitlines()
+    assert why.startswith(f"error: {name}-incluster: ")
+    assert on == f"error: up of {name} stopped at {name}-incluster (lorafleet site up {name} goes on)"
+    assert run("drift", name).returncode == 0
+    done = run("destroy", name, "--yes")
+    assert done.returncode == 78
+    assert "aws:s3/bucket:Bucket store" in said(done)
+    assert run("drift", name).returncode == 0, "nothing went"

@@ -1,6 +1,7 @@
 """What a site costs: counted from what its programs declare."""
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,9 @@ from lorafleet.contracts.service_prices import HOURS_PER_MONTH
 METERINGS = {"aws": aws.METERING, "gcp": gcp.METERING, "azure": azure.METERING}
 
 
-@pytest.fixture(scope="module")
-def estimates() -> dict[str, Estimate]:
-    return {cloud: estimate_site(ROOT, find_site(ROOT, site)) for cloud, site in SITES.items()}
+@cache
+def estimated(cloud: str) -> Estimate:
+    return estimate_site(ROOT, find_site(ROOT, SITES[cloud]))
 
 
 def line(found: Estimate, what: str) -> Line:
@@ -41,8 +42,8 @@ def test_somebody_has_said_of_every_type_what_it_costs(cloud: str) -> None:
 
 
 @pytest.mark.parametrize("cloud", SITES)
-def test_the_lines_add_up(cloud: str, estimates: dict[str, Estimate]) -> None:
-    found = estimates[cloud]
+def test_the_lines_add_up(cloud: str) -> None:
+    found = estimated(cloud)
     told = as_json(found)
     assert told["idle"] == pytest.approx(sum(each.idle or 0 for each in found.lines), abs=0.01)
     assert 0 < found.idle < found.peak
@@ -50,16 +51,16 @@ def test_the_lines_add_up(cloud: str, estimates: dict[str, Estimate]) -> None:
 
 
 @pytest.mark.parametrize("cloud", SITES)
-def test_the_page_says_what_the_command_says(cloud: str, estimates: dict[str, Estimate]) -> None:
+def test_the_page_says_what_the_command_says(cloud: str) -> None:
     [row] = [row for row in (ROOT / "docs" / "infra.md").read_text().splitlines() if row.startswith(f"| `{SITES[cloud]}` | $")]
-    found = estimates[cloud]
+    found = estimated(cloud)
     assert f"| ${found.idle:,.0f} |" in row
     assert f"${found.peak:,.0f} |" in row
     assert ("at most" in row) == any(line.at_most for line in found.lines)
 
 
-def test_idle_is_what_runs_without_a_job(estimates: dict[str, Estimate]) -> None:
-    found = estimates["aws"]
+def test_idle_is_what_runs_without_a_job() -> None:
+    found = estimated("aws")
     system = line(found, "pool system: m7i.large")
     assert system.idle == pytest.approx(2 * 0.12075 * 730)
     assert system.peak == pytest.approx(4 * 0.12075 * 730)
@@ -69,27 +70,27 @@ def test_idle_is_what_runs_without_a_job(estimates: dict[str, Estimate]) -> None
     assert line(found, "pool system: disks").idle == pytest.approx(100 * 0.0952)
 
 
-def test_a_spot_price_that_is_not_known_is_a_ceiling_and_one_that_is_known_is_not(estimates: dict[str, Estimate]) -> None:
-    unknown = line(estimates["aws"], "pool l4-spot: g6.xlarge")
+def test_a_spot_price_that_is_not_known_is_a_ceiling_and_one_that_is_known_is_not() -> None:
+    unknown = line(estimated("aws"), "pool l4-spot: g6.xlarge")
     assert unknown.at_most
     assert unknown.peak == pytest.approx(6 * 1.01 * 730)
-    known = line(estimates["gcp"], "pool l4-spot: g2-standard-8")
+    known = line(estimated("gcp"), "pool l4-spot: g2-standard-8")
     assert not known.at_most
     assert known.peak == pytest.approx(6 * 0.480 * 730)
 
 
-def test_what_has_no_price_is_said_and_not_free(estimates: dict[str, Estimate]) -> None:
-    assert "shared file system" in estimates["gcp"].unknown
-    assert line(estimates["gcp"], "shared file system").peak is None
-    assert line(estimates["gcp"], "object store").by_use
+def test_what_has_no_price_is_said_and_not_free() -> None:
+    assert "shared file system" in estimated("gcp").unknown
+    assert line(estimated("gcp"), "shared file system").peak is None
+    assert line(estimated("gcp"), "object store").by_use
 
 
-def test_googles_nat_counts_machines(estimates: dict[str, Estimate]) -> None:
-    assert line(estimates["gcp"], "NAT gateway").peak == pytest.approx((4 + 6 + 2 + 2) * 0.0014 * 730)
+def test_googles_nat_counts_machines() -> None:
+    assert line(estimated("gcp"), "NAT gateway").peak == pytest.approx((4 + 6 + 2 + 2) * 0.0014 * 730)
 
 
-def test_volumes_of_the_cluster_are_counted(estimates: dict[str, Estimate]) -> None:
-    assert line(estimates["aws"], "volume prometheus").idle == pytest.approx(20 * 0.0952)
+def test_volumes_of_the_cluster_are_counted() -> None:
+    assert line(estimated("aws"), "volume prometheus").idle == pytest.approx(20 * 0.0952)
 
 
 def test_a_cluster_of_ones_own_asks_for_nothing() -> None:
