@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -20,6 +21,7 @@ from lorafleet.contracts.console_api import (
     CheckpointView,
     Continuation,
     DatasetView,
+    Draft,
     Estimate,
     EventView,
     JobRow,
@@ -36,6 +38,7 @@ from lorafleet.contracts.console_api import (
 )
 from lorafleet.contracts.job_states import JobState
 from lorafleet.contracts.paths import API
+from lorafleet.contracts.problems import LorafleetError
 
 Model = TypeVar("Model")
 
@@ -100,6 +103,25 @@ class Client:
             "POST", f"/datasets/{dataset}/uploads", data=body, headers={"Content-Type": body.content_type}, timeout=None
         )
         return self._parsed(answer, VersionView)
+
+    def add_files(self, dataset: str, base: str, files: Sequence[FormFile]) -> VersionView:
+        """A new version with the files and captions of version ``base`` and these besides; what is there is not sent again."""
+        place = f"/datasets/{dataset}/drafts"
+        draft = self._parsed(self._request("POST", place, params={"base": base}), Draft).draft
+        try:
+            body = MultipartBody(files)
+            self._request("POST", f"{place}/{draft}/uploads", data=body, headers={"Content-Type": body.content_type}, timeout=None)
+            return self._parsed(self._request("POST", f"{place}/{draft}/finish", timeout=None), VersionView)
+        except BaseException:
+            with suppress(LorafleetError):
+                self._send("DELETE", f"{place}/{draft}")
+            raise
+
+    def remove_file(self, dataset: str, version: str, name: str) -> VersionView:
+        """A new version without one file of ``version``."""
+        return self._parsed(
+            self._send("DELETE", f"/datasets/{dataset}/versions/{version}/files/{quote(name, safe='')}"), VersionView
+        )
 
     def version(self, dataset: str, version: str) -> VersionView:
         """A version with its files and what the checks found."""

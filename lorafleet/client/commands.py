@@ -154,6 +154,7 @@ def push(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Folders, files, or one zip.")],
     name: Annotated[str | None, typer.Option(help="Make a new data set of this name; default: the first path's.")] = None,
     to: Annotated[str | None, typer.Option(metavar="DATASET", help="Add a version to this data set instead.")] = None,
+    add: Annotated[bool, typer.Option("--add", help="Keep the files and captions of that data set's newest version.")] = False,
     texts: Annotated[bool, typer.Option("--texts", help="It is a text set.")] = False,
     console: ConsoleUrl = None,
     token_file: TokenFile = None,
@@ -161,11 +162,34 @@ def push(
 ) -> None:
     """Upload a data set as a new version."""
     from lorafleet.client.collect import collect
+    from lorafleet.contracts.problems import UsageError
 
+    if add and to is None:
+        raise UsageError("--add goes on from a data set that is there", hint="name it with --to DATASET")
     files = collect(paths)
     with _client(console, token_file) as client:
+        newest = client.dataset(to).version if add and to is not None else None
         dataset = to or client.create_dataset(name or paths[0].resolve().stem, "texts" if texts else "images").id
-        version = client.upload(dataset, files)
+        version = client.add_files(dataset, newest, files) if newest else client.upload(dataset, files)
+    _print(version, as_json, f"{dataset} version {version.version}: {version.rows} examples, {len(version.files)} files")
+
+
+@dataset_app.command()
+def remove(
+    dataset: Annotated[str, typer.Argument(help="The data set's id.")],
+    file: Annotated[str, typer.Argument(help="The file's name in the data set.")],
+    console: ConsoleUrl = None,
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take a file out of a data set's newest version, which makes a new version."""
+    from lorafleet.contracts.problems import NoInputError
+
+    with _client(console, token_file) as client:
+        newest = client.dataset(dataset).version
+        if newest is None:
+            raise NoInputError(f"data set {dataset} has no version yet", hint=f"lorafleet dataset push PATH --to {dataset}")
+        version = client.remove_file(dataset, newest, file)
     _print(version, as_json, f"{dataset} version {version.version}: {version.rows} examples, {len(version.files)} files")
 
 

@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from lorafleet.console.domain.records import (
-    AttemptCount,
     AttemptPrincipal,
     AttemptRecord,
     AuditRecord,
     CheckpointRecord,
     DatasetRecord,
+    DraftFile,
+    DraftRecord,
     EventKind,
     EventRecord,
     Holding,
@@ -23,6 +24,7 @@ from lorafleet.console.domain.records import (
     Principal,
     Role,
     SecretRecord,
+    Series,
     SiteRecord,
     Submission,
     TokenRecord,
@@ -57,10 +59,46 @@ class Datasets(Protocol):
     def page(self, team: str, after: str | None = None, limit: int = 50) -> Page[DatasetRecord]: ...
     def add_version(
         self, team: str, dataset: str, version: str, files: Sequence[PublishedObject], rows: int, report: Mapping[str, Any],
-        stores: Sequence[str], actor: str,
-    ) -> VersionRecord: ...  # fmt: skip
+        stores: Sequence[str], actor: str, draft: str | None = None,
+    ) -> VersionRecord:  # fmt: skip
+        """Make a version known. With ``draft`` that one ends in the same moment; NotFound where it had ended before."""
+        ...
+
     def version(self, team: str, dataset: str, version: str) -> VersionRecord: ...
     def versions(self, team: str, dataset: str) -> Sequence[VersionRecord]: ...
+
+
+class Drafts(Protocol):
+    """Uploads that go on over several requests, at any console."""
+
+    def begin(
+        self, team: str, dataset: str, base: str | None = None, files: Sequence[DraftFile] = (),
+        captions: Mapping[str, str] | None = None,
+    ) -> str: ...  # fmt: skip
+    def get(self, team: str, dataset: str, draft: str) -> DraftRecord:
+        """Without the files' content. Raises NotFound."""
+        ...
+
+    def change(self, draft: DraftRecord, captions: Mapping[str, str], add: Sequence[DraftFile], taken_out: Sequence[str]) -> bool:
+        """Change a draft that is still as it was read; False where another was faster. Raises NotFound where it is over."""
+        ...
+
+    def contents(self, draft: str) -> Mapping[str, bytes]:
+        """Small texts by file."""
+        ...
+
+    def drop(self, team: str, dataset: str, draft: str) -> None: ...
+    def abandon(self, after: timedelta) -> None:
+        """Drop those that nobody has touched for so long."""
+        ...
+
+    def dropped(self, ago: timedelta) -> Sequence[tuple[str, str]]:
+        """Data set and id of those that were dropped so long ago."""
+        ...
+
+    def forget(self, draft: str) -> None:
+        """Remove a dropped one, whose objects are removed."""
+        ...
 
 
 class Jobs(Protocol):
@@ -102,7 +140,15 @@ class Dispatcher(Protocol):
         """The same for several workers in one transaction."""
         ...
 
+    def lose_not_begun(self, site: str, worker: str) -> None:
+        """End leases that a worker which asks for a job has never begun: the answer with them was lost on its way."""
+        ...
+
     def heartbeat(self, message: Heartbeat, lifetime: timedelta) -> HeartbeatReply: ...
+    def note_fenced(self, job: str, fence: int) -> None:
+        """Count that a message of this lease was refused, which had ended."""
+        ...
+
     def progress(self, messages: Sequence[Progress]) -> None: ...
     def sample(self, message: SamplePublished) -> None: ...
     def log(self, message: LogLines) -> None: ...
@@ -256,7 +302,16 @@ class Upkeep(Protocol):
         ...
 
     def job_counts(self) -> Mapping[JobState, int]: ...
-    def attempt_counts(self) -> Sequence[AttemptCount]: ...
+    def forget(self, keep: timedelta) -> bool:
+        """Remove a small batch of what ended longer ago than ``keep``; whether there may be more.
+
+        Events and logs of jobs go, and probe jobs whole; jobs of people, their attempts and checkpoints, releases and audit stay.
+        """
+        ...
+
+    def counts(self) -> Mapping[Series, float]:
+        """Counters and histograms that attempts make up. They never fall, and every console tells the same."""
+        ...
 
 
 class Ledger(Protocol):
@@ -264,6 +319,8 @@ class Ledger(Protocol):
 
     @property
     def datasets(self) -> Datasets: ...
+    @property
+    def drafts(self) -> Drafts: ...
     @property
     def jobs(self) -> Jobs: ...
     @property

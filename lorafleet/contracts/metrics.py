@@ -5,6 +5,10 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field
 
 TRAINER_PREFIX = "lorafleet_train_"
+BUCKET, COUNT, SUM = "_bucket", "_count", "_sum"
+"""What the names of a histogram's series end with."""
+INFINITY = "+Inf"
+"""The label ``le`` of the bucket that holds everything."""
 
 
 class Kind(StrEnum):
@@ -43,6 +47,7 @@ def _seconds(name: str, help_: str, *labels: str, buckets: tuple[float, ...]) ->
     return Metric(name=name, kind=Kind.HISTOGRAM, labels=labels, unit="seconds", help=help_, buckets=buckets)
 
 
+# Every console computes all of these from the database, so that each tells the same: take the max over several, never the sum.
 # ``release`` is always the image's digest, ``site`` the name in sites/, ``outcome`` an OutcomeClass, ``state`` a JobState.
 LEASES = _counter("lorafleet_leases_total", "Leases given to workers.", *_RELEASE)
 HEARTBEATS = _counter("lorafleet_heartbeats_total", "Heartbeats of leased attempts.", *_RELEASE)
@@ -68,8 +73,8 @@ FIRST_HEARTBEAT = _seconds(
 )
 WAITING = _seconds(
     "lorafleet_job_waiting_seconds",
-    "From a job's submission to its first lease.",
-    "site",
+    "From a job's submission to its first lease, of the site and release that took it.",
+    *_RELEASE,
     buckets=(1, 5, 15, 60, 300, 900, 3600, 14400),
 )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lorafleet.contracts.outcomes import ExitCode
 from lorafleet.contracts.problems import LorafleetError
 
-_LONGEST = 300
+_LONGEST = 500
 
 
 class BuildFailed(LorafleetError):
@@ -71,7 +71,7 @@ def failure(builder: str, said: Sequence[str], prune: str) -> BuildFailed:
     """The error for a failed build. ``said`` are the last lines that the builder printed; ``prune`` is its command to free space."""
     for reason in _REASONS:
         pattern = re.compile(reason.pattern, re.IGNORECASE)
-        line = next((line for line in said if pattern.search(line)), None)
+        line = next((line for line in reversed(said) if pattern.search(line)), None)
         if line is not None:
             return reason.kind(f"{builder} failed: {_short(line)}", hint=reason.hint.format(prune=prune))
     last = next((line for line in reversed(said) if line.strip()), "it said nothing")

@@ -89,7 +89,7 @@ class Buildah:
     def build(self, build: Build, *, push: bool, tell: Tell) -> Built:
         """See Builder."""
         words = [
-            *(self._program, "build", "--layers", "--format", "oci", "--timestamp", _EPOCH, *_insecure(build.base)),
+            *(self._program, "build", "--layers", "--force-rm", "--format", "oci", "--timestamp", _EPOCH, *_insecure(build.base)),
             *_described(build),
             str(build.context),
         ]

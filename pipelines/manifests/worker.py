@@ -139,7 +139,7 @@ def scaled_object(workers: Workers, track: TrackValue) -> dict[str, Any]:
     ``ignoreNullValues`` is off: a Prometheus without the metric is an error that leaves the workers alone, not a zero that stops
     all training.
     """
-    query = f'sum({DESIRED_WORKERS.name}{{site="{workers.site.name}",release="{DIGEST}"}})'
+    query = f'max({DESIRED_WORKERS.name}{{site="{workers.site.name}",release="{DIGEST}"}})'
     return {
         "apiVersion": "keda.sh/v1alpha1",
         "kind": "ScaledObject",

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from lorafleet.contracts import paths
 from tests.browser.conftest import OpenWindow
-from tests.unit.console.api.running_console import HttpWorker, new_job
+from tests.unit.console.api.running_console import HttpWorker, new_dataset, new_job, picture
 from tests.unit.console.web.conftest import Story, _now
 from tests.unit.console.web.test_web_pages import addresses
 
@@ -150,3 +150,43 @@ def test_the_switches_change_language_and_colours_and_are_remembered(story: Stor
     page.goto(f"{story.console.url}/queue")
     expect(page.locator("h1")).to_have_text("队列")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(17, 19, 25)"
+
+
+def test_a_data_set_grows_by_a_picture_and_one_is_taken_out(story: Story, open_window: OpenWindow) -> None:
+    dataset, _ = new_dataset(story.console.admin, "grows in a browser")
+    opened = open_window()
+    page = opened.page
+    page.goto(f"{story.console.url}/datasets/{dataset}")
+    expect(page.locator(".grid .picture")).to_have_count(2)
+    page.locator("details.upload summary").click()
+    expect(page.get_by_label("Keep the files and captions that are there")).to_be_checked()
+    page.locator("#pick-files").set_input_files({"name": "third.png", "mimeType": "image/png", "buffer": picture(7)})
+    expect(page.locator(".grid .picture")).to_have_count(3, timeout=30_000)
+    expect(page.locator(".picture", has_text="photo-1").locator("textarea")).to_have_value(re.compile("at night"))
+    page.once("dialog", lambda dialog: dialog.dismiss())
+    take_out = page.locator(".picture", has_text="third").get_by_role("button", name="Take out")
+    take_out.click()
+    expect(page.locator(".grid .picture")).to_have_count(3)
+    page.once("dialog", lambda dialog: dialog.accept())
+    take_out.click()
+    expect(page.locator(".notice").first).to_contain_text("Taken out")
+    expect(page.locator(".grid .picture")).to_have_count(2)
+    assert len(story.console.ledger.datasets.versions("default", dataset)) == 2
+    assert opened.complaints == []
+
+
+def test_secrets_are_set_and_removed_in_both_languages(story: Story, open_window: OpenWindow) -> None:
+    for language, keep, remove, name in (("en", "Keep it", "Remove", "ENGLISH_KEY"), ("zh", "保存", "删除", "CHINESE_KEY")):
+        opened = open_window(language)
+        page = opened.page
+        page.goto(f"{story.console.url}/secrets")
+        page.locator("#name").fill(name)
+        page.locator("#value").fill("nobody-sees-this-value")
+        page.get_by_role("button", name=keep, exact=True).click()
+        row = page.get_by_role("row", name=re.compile(name))
+        expect(row).to_be_visible()
+        assert "nobody-sees-this-value" not in page.content()
+        page.once("dialog", lambda dialog: dialog.accept())
+        row.get_by_role("button", name=re.compile(remove)).click()
+        expect(page.get_by_role("row", name=re.compile(name))).to_have_count(0)
+        assert opened.complaints == []

@@ -25,39 +25,39 @@ FILE_CSP = "sandbox; default-src 'none'"
 # A browser shows these as pictures only; everything else is bytes to it.
 _PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp", ".gif": "image/gif"}
 _BYTES = "application/octet-stream"
-_FILE: dict[int | str, dict[str, Any]] = {
+FILE: dict[int | str, dict[str, Any]] = {
     200: {"description": "The file.", "content": {_BYTES: {"schema": {"type": "string", "format": "binary"}}}}
 }
 
 
-@router.get("/jobs/{job}/outputs/{name:path}", response_class=StreamingResponse, responses=_FILE)
+@router.get("/jobs/{job}/outputs/{name:path}", response_class=StreamingResponse, responses=FILE)
 def output(job: JobId, name: ObjectName, principal: Viewer, here: Here) -> Response:
     """A finished file of a job."""
     record = here.ledger.jobs.get(principal.team, job)
     for item in record.outputs:
         if item.key.removeprefix(output_prefix(item.key)) == name:
-            return _sent(here.stores, item.key, item.size, f'"{item.sha256}"')
+            return sent(here.stores, item.key, item.size, f'"{item.sha256}"')
     raise NotFound(f"job {job} has no finished file '{name}'")
 
 
-@router.get("/jobs/{job}/samples/{fence}/{step}/{name:path}", response_class=StreamingResponse, responses=_FILE)
+@router.get("/jobs/{job}/samples/{fence}/{step}/{name:path}", response_class=StreamingResponse, responses=FILE)
 def sample(job: JobId, fence: Fence, step: Step, name: ObjectName, principal: Viewer, here: Here) -> Response:
     """A sample that a job made while it trained."""
     here.ledger.jobs.get(principal.team, job)
     try:
-        return _sent(here.stores, _key(layout.sample_object, job, fence, step, name), None, None)
+        return sent(here.stores, _key(layout.sample_object, job, fence, step, name), None, None)
     except ObjectMissing:
         raise NotFound(f"job {job} has no sample '{name}' of this step") from None
 
 
-@router.get("/datasets/{dataset}/versions/{version}/files/{name:path}", response_class=StreamingResponse, responses=_FILE)
+@router.get("/datasets/{dataset}/versions/{version}/files/{name:path}", response_class=StreamingResponse, responses=FILE)
 def dataset_file(dataset: DatasetId, version: VersionId, name: ObjectName, principal: Viewer, here: Here) -> Response:
     """A file of a data set version."""
     record = here.ledger.datasets.version(principal.team, dataset, version)
     item = record.by_name.get(name)
     if item is None:
         raise NotFound(f"version {version} has no file '{name}'")
-    return _sent(here.stores, item.key, item.size, f'"{item.sha256}"')
+    return sent(here.stores, item.key, item.size, f'"{item.sha256}"')
 
 
 def _key(make: Callable[[str, int, int, str], str], job: str, fence: int, step: int, name: str) -> str:
@@ -67,7 +67,8 @@ def _key(make: Callable[[str, int, int, str], str], job: str, fence: int, step: 
         raise NotFound("there is no such file") from error
 
 
-def _sent(stores: Stores, key: str, size: int | None, etag: str | None) -> Response:
+def sent(stores: Stores, key: str, size: int | None, etag: str | None) -> Response:
+    """An object as a download. Raises NotFound, and ObjectMissing where no store has it."""
     store = stores.find(key)
     if size is None:
         facts = store.head(key)

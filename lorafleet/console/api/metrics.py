@@ -1,19 +1,31 @@
-"""``/metrics``, computed from the ledger at each scrape, so that every console tells the same."""
+"""``/metrics``, computed from the ledger at each scrape: every console tells the same, also after it was started anew.
+
+Over several consoles one takes the maximum (``max without (instance) (…)``); a sum would count everything once for each.
+"""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from fastapi import APIRouter, Response
 
 from lorafleet.console.api.services import Here
-from lorafleet.console.domain.records import AttemptCount
+from lorafleet.console.domain.records import Series
 from lorafleet.console.ports import Ledger
 from lorafleet.contracts import metrics
-from lorafleet.contracts.job_states import AttemptState
-from lorafleet.contracts.metrics import Metric
+from lorafleet.contracts.metrics import BUCKET, COUNT, SUM, Kind, Metric
 
 router = APIRouter(tags=["health"])
 
+_COUNTED = (
+    metrics.LEASES,
+    metrics.HEARTBEATS,
+    metrics.ATTEMPTS_ENDED,
+    metrics.LEASES_EXPIRED,
+    metrics.MESSAGES_FENCED,
+    metrics.CHECKPOINTS,
+    metrics.FIRST_HEARTBEAT,
+    metrics.WAITING,
+)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -30,7 +42,7 @@ def _lines(ledger: Ledger) -> Iterator[str]:
     workers = Counter((worker.site, worker.digest) for worker in ledger.dispatcher.workers())
     yield from _metric(metrics.WORKERS, workers.items())
     yield from _metric(metrics.JOBS, (((state.value,), count) for state, count in ledger.upkeep.job_counts().items()))
-    yield from _attempts(ledger.upkeep.attempt_counts())
+    yield from _counted(ledger.upkeep.counts())
     yield from _metric(
         metrics.RELEASE_SHARE,
         (
@@ -47,28 +59,32 @@ def _lines(ledger: Ledger) -> Iterator[str]:
     yield from _metric(metrics.GUARD_BREACHES, breaches.items())
 
 
-def _attempts(counts: Sequence[AttemptCount]) -> Iterator[str]:
-    leases, expired, published = Counter[tuple[str, ...]](), Counter[tuple[str, ...]](), Counter[tuple[str, ...]]()
-    ended = Counter[tuple[str, ...]]()
-    for count in counts:
-        release = (count.site, count.digest)
-        leases[release] += count.attempts
-        published[release] += count.checkpoints
-        if count.state is AttemptState.LOST:
-            expired[release] += count.attempts
-        if count.outcome is not None:
-            ended[(*release, count.outcome.value)] += count.attempts
-    yield from _metric(metrics.LEASES, leases.items())
-    yield from _metric(metrics.LEASES_EXPIRED, expired.items())
-    yield from _metric(metrics.CHECKPOINTS, published.items())
-    yield from _metric(metrics.ATTEMPTS_ENDED, ended.items())
+def _counted(counts: Mapping[Series, float]) -> Iterator[str]:
+    by_name: dict[str, list[tuple[tuple[str, ...], float]]] = {}
+    for (name, labels), value in sorted(counts.items(), key=lambda item: item[0][1][:2]):
+        by_name.setdefault(name, []).append((labels, value))
+    for metric in _COUNTED:
+        if metric.kind is Kind.HISTOGRAM:
+            yield _head(metric)
+            for suffix, labels in ((BUCKET, (*metric.labels, "le")), (SUM, metric.labels), (COUNT, metric.labels)):
+                yield from _samples(metric.name + suffix, labels, by_name.get(metric.name + suffix, ()))
+        else:
+            yield from _metric(metric, by_name.get(metric.name, ()))
 
 
 def _metric(metric: Metric, values: Iterable[tuple[tuple[str, ...], float]]) -> Iterator[str]:
-    yield f"# HELP {metric.name} {metric.help}\n# TYPE {metric.name} {metric.kind.value}\n"
+    yield _head(metric)
+    yield from _samples(metric.name, metric.labels, values)
+
+
+def _head(metric: Metric) -> str:
+    return f"# HELP {metric.name} {metric.help}\n# TYPE {metric.name} {metric.kind.value}\n"
+
+
+def _samples(name: str, label_names: Sequence[str], values: Iterable[tuple[tuple[str, ...], float]]) -> Iterator[str]:
     for labels, value in values:
-        pairs = ",".join(f'{name}="{_escaped(label)}"' for name, label in zip(metric.labels, labels, strict=True))
-        yield f"{metric.name}{{{pairs}}} {value:g}\n"
+        pairs = ",".join(f'{label}="{_escaped(text)}"' for label, text in zip(label_names, labels, strict=True))
+        yield f"{name}{{{pairs}}} {value:.15g}\n"
 
 
 def _escaped(text: str) -> str:

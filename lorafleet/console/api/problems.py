@@ -3,14 +3,17 @@
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from lorafleet.console.domain.refusals import Refusal
+from lorafleet.console.api.services import services
+from lorafleet.console.domain.refusals import Fenced, Refusal
 from lorafleet.contracts.console_api import ProblemDetails, ProblemLine
 from lorafleet.contracts.problems import ConfigError, DataError, LorafleetError, NoInputError, StorageError, UsageError
 
@@ -67,6 +70,12 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(LorafleetError)
     async def _own(_: Request, error: LorafleetError) -> Response:
+        return of_error(error)
+
+    @app.exception_handler(Fenced)
+    async def _fenced(request: Request, error: Fenced) -> Response:
+        with suppress(LorafleetError):
+            await run_in_threadpool(services(request).ledger.dispatcher.note_fenced, error.job, error.fence)
         return of_error(error)
 
     @app.exception_handler(RequestValidationError)

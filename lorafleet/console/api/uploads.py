@@ -1,17 +1,16 @@
 """Files into data sets: whole uploads at once, drafts over several requests, and captions of versions that exist."""
 
 from functools import partial
-from pathlib import PurePosixPath
 from typing import Annotated
 
 import anyio
 import anyio.to_thread
-from fastapi import APIRouter, Path, Request
-from fastapi.responses import FileResponse
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import StreamingResponse
 from starlette.responses import Response
 
 from lorafleet.console.api.auth import Trainer, Viewer
-from lorafleet.console.api.downloads import FILE_CSP
+from lorafleet.console.api.downloads import FILE, sent
 from lorafleet.console.api.form_stream import FormStream
 from lorafleet.console.api.multipart import parts
 from lorafleet.console.api.parameters import DatasetId, VersionId
@@ -37,6 +36,8 @@ from lorafleet.contracts.layout import ID
 router = APIRouter(prefix=f"{paths.API}/datasets/{{dataset}}", tags=["uploads"])
 
 DraftId = Annotated[str, Path(alias="draft", pattern=rf"^{ID}$")]
+
+BaseVersion = Annotated[str | None, Query(pattern=rf"^{ID}$", description="The version to go on from.")]
 
 _AT_ONCE = 4
 _FORM = {
@@ -65,9 +66,10 @@ async def upload(request: Request, dataset: DatasetId, principal: Trainer, here:
 
 
 @router.post("/drafts", status_code=201)
-def begin(dataset: DatasetId, principal: Trainer, here: Here) -> Draft:
-    """Begin an upload that goes on over several requests."""
-    return Draft(draft=here.versions.begin(principal, dataset))
+def begin(dataset: DatasetId, principal: Trainer, here: Here, base: BaseVersion = None) -> Draft:
+    """Begin an upload that goes on over several requests, at any console; with ``base``, from that version's files and captions."""
+    record = here.ledger.datasets.version(principal.team, dataset, base) if base else None
+    return Draft(draft=here.versions.begin(principal, dataset, record))
 
 
 @router.post("/drafts/{draft}/uploads", openapi_extra=_FORM)
@@ -76,7 +78,8 @@ async def add(request: Request, dataset: DatasetId, draft: DraftId, principal: T
     stream = FormStream(parts(request))
 
     def take() -> list[TakenFile]:
-        return _take(here.versions.intake(principal, dataset, draft), stream)
+        with here.versions.draft(principal, dataset, draft) as intake:
+            return _take(intake, stream)
 
     return await anyio.to_thread.run_sync(take, limiter=_places)
 
@@ -84,39 +87,49 @@ async def add(request: Request, dataset: DatasetId, draft: DraftId, principal: T
 @router.get("/drafts/{draft}/captions")
 def draft_captions(dataset: DatasetId, draft: DraftId, principal: Trainer, here: Here) -> Captions:
     """The captions of a draft's images so far."""
-    return Captions(captions=here.versions.intake(principal, dataset, draft).captions())
+    with here.versions.draft(principal, dataset, draft) as intake:
+        return Captions(captions=intake.captions())
 
 
 @router.put("/drafts/{draft}/captions")
 def edit_draft(dataset: DatasetId, draft: DraftId, body: CaptionEdits, principal: Trainer, here: Here) -> Captions:
     """Set captions of a draft's images by hand."""
-    intake = here.versions.intake(principal, dataset, draft)
-    for file, text in body.captions.items():
-        intake.set_caption(file, text)
-    return Captions(captions=intake.captions())
+    with here.versions.draft(principal, dataset, draft) as intake:
+        intake.set_captions(body.captions)
+        return Captions(captions=intake.captions())
 
 
-@router.get("/drafts/{draft}/files/{name}", response_class=FileResponse)
+@router.get("/drafts/{draft}/files/{name}", response_class=StreamingResponse, responses=FILE)
 def draft_file(dataset: DatasetId, draft: DraftId, name: str, principal: Trainer, here: Here) -> Response:
     """An image of a draft."""
-    path = here.versions.intake(principal, dataset, draft).path(name)
-    headers = {"Content-Security-Policy": FILE_CSP}
-    return FileResponse(path, filename=PurePosixPath(name).name, headers=headers)
+    item = here.versions.draft_object(principal, dataset, draft, name)
+    return sent(here.stores, item.key, item.size, f'"{item.sha256}"')
+
+
+@router.delete("/drafts/{draft}/files/{name}", status_code=204)
+def remove_draft_file(dataset: DatasetId, draft: DraftId, name: str, principal: Trainer, here: Here) -> None:
+    """Take a file out of a draft, and with an image the text file that belongs to it."""
+    with here.versions.draft(principal, dataset, draft) as intake:
+        intake.remove(name)
 
 
 @router.post("/drafts/{draft}/finish", status_code=201)
 def finish(dataset: DatasetId, draft: DraftId, principal: Trainer, here: Here) -> VersionView:
     """Make a version of a draft."""
-    intake = here.versions.intake(principal, dataset, draft)
-    record = here.versions.store(principal, dataset, intake.finish())
-    here.versions.drop(principal, dataset, draft)
-    return version_view(record)
+    return version_view(here.versions.finish(principal, dataset, draft))
 
 
 @router.delete("/drafts/{draft}", status_code=204)
 def drop(dataset: DatasetId, draft: DraftId, principal: Trainer, here: Here) -> None:
     """Forget a draft."""
     here.versions.drop(principal, dataset, draft)
+
+
+@router.delete("/versions/{version}/files/{name}")
+def remove_file(dataset: DatasetId, version: VersionId, name: str, principal: Trainer, here: Here) -> VersionView:
+    """Take a file out; the answer is a new version with the others, of which none is copied."""
+    record = here.ledger.datasets.version(principal.team, dataset, version)
+    return version_view(here.versions.without(principal, record, name))
 
 
 @router.get("/versions/{version}/captions")

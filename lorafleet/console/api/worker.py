@@ -69,6 +69,7 @@ async def lease(request: Request, body: LeaseRequest, worker: Worker, here: Here
         raise Forbidden("this token belongs to another worker")
     if worker.job is not None:
         raise Unauthorized("this token has led to a lease already", hint="exchange the site's credential for a new one")
+    await run_in_threadpool(here.ledger.dispatcher.lose_not_begun, body.site, body.worker)
     leased = await _wait_for_lease(request, body, here)
     if leased is None:
         return Response(status_code=204)  # type: ignore[return-value]

@@ -86,6 +86,28 @@ class VersionRecord:
 
 
 @dataclass(frozen=True)
+class DraftFile:
+    """A file of a draft; ``entry`` says what it is. It lies in ``stores``, or ``content`` is all of it."""
+
+    file: str
+    entry: Mapping[str, Any]
+    stores: tuple[str, ...] = ()
+    content: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class DraftRecord:
+    """An upload that is no version yet. ``base`` is the version that it goes on from, ``revision`` grows with each change."""
+
+    id: str
+    dataset: str
+    base: str | None
+    files: tuple[DraftFile, ...]
+    captions: Mapping[str, str]
+    revision: int
+
+
+@dataclass(frozen=True)
 class Submission:
     """What a person asks to be trained. ``training`` is the checked configuration as plain data, places left to the worker."""
 
@@ -282,13 +304,5 @@ class Holding:
     step: int | None = None
 
 
-@dataclass(frozen=True)
-class AttemptCount:
-    """How many attempts of a release in a site stand or ended in this way, and how many checkpoints they published."""
-
-    site: str
-    digest: str
-    state: AttemptState
-    outcome: OutcomeClass | None
-    attempts: int
-    checkpoints: int
+Series = tuple[str, tuple[str, ...]]
+"""A series of Prometheus: its name, such as ``lorafleet_first_heartbeat_seconds_bucket``, and the values of its labels in order."""

@@ -34,7 +34,12 @@ class Conflict(Refusal):
 
 
 class Fenced(Conflict):
-    """A newer lease holds the job, or the lease has ended: the sender must write nothing more."""
+    """A newer lease holds the job, or the lease has ended: the sender must write nothing more. ``job`` and ``fence`` name its lease."""
+
+    def __init__(self, what: str, *, hint: str = "", job: str = "", fence: int = 0) -> None:
+        super().__init__(what, hint=hint)
+        self.job = job
+        self.fence = fence
 
 
 class Unprocessable(Refusal):

@@ -168,6 +168,16 @@ class Stores:
             self.by_name[target].write(item.key, as_file(blocks), item.sha256)
         return tuple(lacking)
 
+    def lacking(self, objects: Sequence[PublishedObject], name: str) -> tuple[PublishedObject, ...]:
+        """Those that a store has not, or in another size. It lists them, a thousand at a request, and reads none.
+
+        Raises:
+            StoreError: it does not answer or refuses.
+        """
+        folders = sorted({item.key.rpartition("/")[0] + "/" for item in objects})
+        there = {(facts.key, facts.size) for folder in folders for facts in self.by_name[name].list(folder)}
+        return tuple(item for item in objects if (item.key, item.size) not in there)
+
     def write_head(self, job: str, head: Head) -> tuple[str, ...]:
         """Write ``jobs/<id>/HEAD.json`` to every store that answers, and return those that have it now, or a newer one.
 

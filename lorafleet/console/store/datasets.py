@@ -9,13 +9,14 @@ from sqlalchemy.exc import IntegrityError
 from lorafleet.console.domain.naming import new_id
 from lorafleet.console.domain.records import DatasetRecord, Page, VersionRecord
 from lorafleet.console.domain.refusals import Conflict, NotFound
-from lorafleet.console.store import chain, pages
+from lorafleet.console.store import chain, draft_ends, pages
 from lorafleet.console.store.database import Database, Row, Transaction
 from lorafleet.console.store.rows import dataset as dataset_record
-from lorafleet.console.store.rows import dumped
+from lorafleet.console.store.rows import dumped, published
 from lorafleet.console.store.rows import version as version_record
 from lorafleet.console.store.schema import datasets, versions
 from lorafleet.contracts.jobs import PublishedObject
+from lorafleet.contracts.layout import file_name
 
 
 class SqlDatasets:
@@ -55,22 +56,33 @@ class SqlDatasets:
 
     def add_version(
         self, team: str, dataset: str, version: str, files: Sequence[PublishedObject], rows: int, report: Mapping[str, Any],
-        stores: Sequence[str], actor: str,
+        stores: Sequence[str], actor: str, draft: str | None = None,
     ) -> VersionRecord:  # fmt: skip
-        """Make a version known. The same again is harmless; Conflict where the version is another's."""
+        """Make a version known, and the newest. The same again is harmless, wherever its files lie; Conflict where it has others.
+
+        With ``draft`` that one ends in the same transaction. Raises NotFound where it had ended before.
+        """
         with self._database.write() as transaction:
-            find(transaction, team, dataset)
+            found = find(transaction, team, dataset)
             wanted = {
                 "dataset": dataset, "version": version, "files": dumped(files), "rows": rows, "report": dict(report),
                 "stores": list(stores), "created_at": transaction.now, "created_by": actor,
             }  # fmt: skip
             there = transaction.one(select(versions).where(versions.c.dataset == dataset, versions.c.version == version))
             if there is not None:
-                if there["files"] != wanted["files"]:
+                if _contents(published(there["files"])) != _contents(files):
                     raise Conflict(
                         f"version {version} of this data set has other files", hint="a version never changes; add another"
                     )
+                if draft is not None:
+                    draft_ends.drop(transaction, draft)
+                if found["version"] != version:
+                    # Somebody has gone back to what it was.
+                    transaction.execute(update(datasets).where(datasets.c.id == dataset).values(version=version))
+                    chain.append(transaction, team, actor, "dataset.version", dataset, {"version": version, "rows": there["rows"]})
                 return version_record(there)
+            if draft is not None:
+                draft_ends.finish(transaction, dataset, draft)
             transaction.execute(insert(versions).values(wanted))
             transaction.execute(update(datasets).where(datasets.c.id == dataset).values(version=version))
             chain.append(transaction, team, actor, "dataset.version", dataset, {"version": version, "rows": rows})
@@ -106,6 +118,10 @@ def find_version(
     if row is None:
         raise NotFound(f"data set {dataset} has no version {version}")
     return row
+
+
+def _contents(files: Sequence[PublishedObject]) -> set[tuple[str, str]]:
+    return {(file_name(item.key), item.sha256) for item in files}
 
 
 def _name_taken(name: str) -> Conflict:

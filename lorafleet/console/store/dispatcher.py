@@ -67,6 +67,14 @@ class SqlDispatcher(SqlReports):
             answers[index] = each.taken
         return answers
 
+    def lose_not_begun(self, site: str, worker: str) -> None:
+        """End leases that a worker which asks for a job has never begun: the answer with them was lost on its way."""
+        with self._database.read() as transaction:
+            found = expiry.not_begun(transaction, site, worker)
+        if found:
+            with self._database.write() as transaction:
+                expiry.lose_not_begun(transaction, found)
+
     def leased(self, job: str, fence: int) -> JobRecord:
         """The job that this lease holds. Raises Fenced."""
         with self._database.read() as transaction:

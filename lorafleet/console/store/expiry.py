@@ -55,7 +55,7 @@ def expire(transaction: Transaction, grace: timedelta, lose: bool = True) -> Seq
         if attempt is None:
             continue
         if lose and attempt["deadline"] + grace <= transaction.now:
-            changed.append(_lose(transaction, row, attempt))
+            changed.append(_lose(transaction, row, attempt, _unheard(attempt)))
         elif row["unknown_since"] is None:
             since = attempt["last_heartbeat_at"] or attempt["leased_at"]
             transaction.execute(update(jobs).where(jobs.c.id == row["id"]).values(unknown_since=since))
@@ -63,10 +63,34 @@ def expire(transaction: Transaction, grace: timedelta, lose: bool = True) -> Seq
     return changed
 
 
-def _lose(transaction: Transaction, row: Row, attempt: Row) -> AttemptRecord:
-    lost = {"outcome": OutcomeClass.INFRASTRUCTURE}
+def not_begun(transaction: Transaction, site: str, worker: str) -> Sequence[Row]:
+    """Live leases of a worker that has sent no heartbeat for them. If it asks for a job it does not know of them."""
+    whose = (attempts.c.site == site) & (attempts.c.worker == worker) & attempts.c.first_heartbeat_at.is_(None)
+    return transaction.all(select(attempts).where(IS_LIVE, whose))
+
+
+def lose_not_begun(transaction: Transaction, leases: Sequence[Row]) -> None:
+    """Let the jobs of such leases wait again, at once and not only at their deadline."""
+    for lease in leases:
+        row = transaction.one(select(jobs).where(jobs.c.id == lease["job"], jobs.c.fence == lease["fence"]).with_for_update())
+        whose = (attempts.c.job == lease["job"]) & (attempts.c.fence == lease["fence"])
+        still = transaction.one(select(attempts).where(IS_LIVE, whose, attempts.c.first_heartbeat_at.is_(None)))
+        if row is not None and still is not None:
+            _lose(
+                transaction,
+                row,
+                still,
+                f"worker {still['worker']} in {still['site']} asked for a job and did not know of this lease",
+            )
+
+
+def _unheard(attempt: Row) -> str:
     since = attempt["last_heartbeat_at"] or attempt["leased_at"]
-    what = f"worker {attempt['worker']} in {attempt['site']} was not heard of since {since:%Y-%m-%d %H:%M:%S} UTC"
+    return f"worker {attempt['worker']} in {attempt['site']} was not heard of since {since:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _lose(transaction: Transaction, row: Row, attempt: Row, what: str) -> AttemptRecord:
+    lost = {"outcome": OutcomeClass.INFRASTRUCTURE}
     problems = [{"what": what, "where": "", "hint": "it goes on elsewhere from the last published step"}]
     endings.end_attempt(transaction, row, AttemptState.LOST, EventKind.LOST, problems=problems, **lost)
     after = rules.after(OutcomeClass.INFRASTRUCTURE, row["failures"], JobKind(row["kind"]), row["cancel_requested"])

@@ -47,5 +47,8 @@ def holds(transaction: Transaction, job: str, fence: int) -> bool:
 def refused(job: str, fence: int) -> Fenced:
     """What the sender of a stale message is told."""
     return Fenced(
-        f"lease {fence} of job {job} does not hold any more", hint="stop the attempt and write nothing more; another may run by now"
+        f"lease {fence} of job {job} does not hold any more",
+        hint="stop the attempt and write nothing more; another may run by now",
+        job=job,
+        fence=fence,
     )

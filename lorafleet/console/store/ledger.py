@@ -10,6 +10,7 @@ from lorafleet.console.store.access import SqlAccess
 from lorafleet.console.store.database import Database, HomeMoved, Listener
 from lorafleet.console.store.datasets import SqlDatasets
 from lorafleet.console.store.dispatcher import SqlDispatcher
+from lorafleet.console.store.drafts import SqlDrafts
 from lorafleet.console.store.jobs import SqlJobs
 from lorafleet.console.store.migrate import migrate
 from lorafleet.console.store.releases import SqlReleases
@@ -23,6 +24,7 @@ class SqlLedger:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.datasets = SqlDatasets(database)
+        self.drafts = SqlDrafts(database)
         self.jobs = SqlJobs(database)
         self.dispatcher = SqlDispatcher(database)
         self.releases = SqlReleases(database)

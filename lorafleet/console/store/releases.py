@@ -308,7 +308,13 @@ def _counts(transaction: Transaction, release: str) -> dict[str, OutcomeCounts]:
         here = found.setdefault(row["site"], {})
         if row["outcome"] is not None:
             here[row["outcome"]] = row["count"]
-    return {site: OutcomeCounts(**here) for site, here in found.items()}
+    counts = {site: OutcomeCounts(**here) for site, here in found.items()}
+    for row in transaction.all(
+        select(release_sites.c.site, release_sites.c.past_outcomes).where(release_sites.c.release_id == release)
+    ):
+        if row["past_outcomes"]:
+            counts[row["site"]] = counts.get(row["site"], OutcomeCounts()) + OutcomeCounts(**row["past_outcomes"])
+    return counts
 
 
 def _latencies(transaction: Transaction, release: str, site: str, window: timedelta) -> list[float]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lorafleet.console.domain import endings as rules
@@ -50,6 +50,7 @@ class SqlReports:
                 "last_heartbeat_at": transaction.now,
                 "phase": message.phase,
                 "step": max(attempt["step"], message.step),
+                "heartbeats": attempt["heartbeats"] + 1,
             }
             if attempt["first_heartbeat_at"] is None:
                 values |= {"first_heartbeat_at": transaction.now, "state": AttemptState.TRAINING}
@@ -59,6 +60,12 @@ class SqlReports:
                 values["ordered"] = Order.CONTINUE
             transaction.change(attempts, {"job": message.job, "fence": message.fence}, values)
             return HeartbeatReply(job=message.job, fence=message.fence, order=order, deadline=deadline)
+
+    def note_fenced(self, job: str, fence: int) -> None:
+        """Count a message of this lease that was refused."""
+        whose = (attempts.c.job == job) & (attempts.c.fence == fence)
+        with self._database.write(durable=False) as transaction:
+            transaction.execute(update(attempts).where(whose).values(fenced=attempts.c.fenced + 1))
 
     def progress(self, messages: Sequence[Progress]) -> None:
         """Write a batch, all of it or, where one is stale, nothing."""

@@ -14,6 +14,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     String,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    and_,
     text,
 )
 
@@ -85,6 +87,31 @@ versions = Table(
     sqlite_autoincrement=True,
 )
 
+drafts = Table(
+    "drafts",
+    metadata,
+    Column("id", String(63), primary_key=True),
+    Column("dataset", String(63), ForeignKey("datasets.id"), nullable=False),
+    # The version that it goes on from.
+    Column("base", String(63)),
+    Column("captions", JSON, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("touched_at", Instant, nullable=False),
+    Column("dropped_at", Instant),
+)
+
+draft_files = Table(
+    "draft_files",
+    metadata,
+    Column("draft", String(63), ForeignKey("drafts.id"), nullable=False),
+    Column("file", Text, nullable=False),
+    Column("entry", JSON, nullable=False),
+    Column("stores", JSON, nullable=False),
+    # Of small texts, which lie in no store.
+    Column("content", LargeBinary),
+    PrimaryKeyConstraint("draft", "file"),
+)
+
 jobs = Table(
     "jobs",
     metadata,
@@ -123,6 +150,8 @@ jobs = Table(
     Column("problems", JSON, nullable=False, default=list),
     Column("unknown_since", Instant),
     Column("cancel_requested", Boolean, nullable=False, default=False),
+    # When its events and log were removed.
+    Column("forgotten_at", Instant),
     Index("ix_jobs_team_number", "team", "number"),
     Index("ix_jobs_team_state_number", "team", "state", "number"),
     Index("ix_jobs_team_dataset_number", "team", "dataset", "number"),
@@ -133,6 +162,8 @@ jobs = Table(
 IS_WAITING = jobs.c.state == text("'waiting'")
 IS_RUNNING = jobs.c.state == text("'running'")
 Index("ix_jobs_queue", jobs.c.priority.desc(), jobs.c.number, sqlite_where=IS_WAITING, postgresql_where=IS_WAITING)
+IS_REMEMBERED = and_(jobs.c.forgotten_at.is_(None), jobs.c.ended_at.is_not(None))
+Index("ix_jobs_remembered", jobs.c.ended_at, sqlite_where=IS_REMEMBERED, postgresql_where=IS_REMEMBERED)
 Index("ix_jobs_running", jobs.c.team, sqlite_where=IS_RUNNING, postgresql_where=IS_RUNNING)
 
 attempts = Table(
@@ -159,6 +190,8 @@ attempts = Table(
     Column("problems", JSON, nullable=False, default=list),
     Column("ordered", String(10), nullable=False),
     Column("log_tail", Text, nullable=False, default=""),
+    Column("heartbeats", BigInteger, nullable=False, default=0, server_default="0"),
+    Column("fenced", BigInteger, nullable=False, default=0, server_default="0"),
     PrimaryKeyConstraint("job", "fence"),
     Index("ix_attempts_release_id_site_outcome", "release_id", "site", "outcome"),
 )
@@ -205,6 +238,16 @@ logs = Table(
     Column("first", BigInteger, nullable=False),
     Column("lines", JSON, nullable=False),
     PrimaryKeyConstraint("job", "fence", "first"),
+)
+
+# What attempts counted that are removed by now, so that Prometheus never sees a counter fall.
+past_counts = Table(
+    "past_counts",
+    metadata,
+    Column("series", String(80), nullable=False),
+    Column("labels", String(255), nullable=False),
+    Column("value", Float, nullable=False),
+    PrimaryKeyConstraint("series", "labels"),
 )
 
 keys = Table(
@@ -277,6 +320,8 @@ release_sites = Table(
     Column("site", String(63), nullable=False),
     Column("step", Integer, nullable=False),
     Column("promoted", Boolean, nullable=False, default=False),
+    # How its attempts have ended that are removed by now, by outcome.
+    Column("past_outcomes", JSON, nullable=False, default=dict, server_default="{}"),
     PrimaryKeyConstraint("release_id", "site"),
 )
 

@@ -1,15 +1,16 @@
 """What the console's own loops and metrics ask for, over all teams."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from sqlalchemy import and_, func, select, tuple_, update
 
-from lorafleet.console.domain.records import AttemptCount, Holding
+from lorafleet.console.domain.records import Holding, Series
+from lorafleet.console.store import retention, tallies
 from lorafleet.console.store.database import Database
 from lorafleet.console.store.rows import published
-from lorafleet.console.store.schema import attempts, checkpoints, jobs, versions
-from lorafleet.contracts.job_states import AttemptState, JobState
-from lorafleet.contracts.outcomes import OutcomeClass
+from lorafleet.console.store.schema import checkpoints, jobs, versions
+from lorafleet.contracts.job_states import JobState
 
 _UNFINISHED = (JobState.WAITING, JobState.RUNNING)
 
@@ -68,34 +69,12 @@ class SqlUpkeep:
             found = {JobState(row["state"]): row["count"] for row in transaction.all(statement)}
         return {state: found.get(state, 0) for state in JobState}
 
-    def attempt_counts(self) -> Sequence[AttemptCount]:
-        """All attempts, grouped."""
-        published_by = (
-            select(checkpoints.c.job, checkpoints.c.fence, func.count().label("count"))
-            .group_by(checkpoints.c.job, checkpoints.c.fence)
-            .subquery()
-        )
-        group = (attempts.c.site, attempts.c.digest, attempts.c.state, attempts.c.outcome)
-        statement = (
-            select(*group, func.count().label("attempts"), func.coalesce(func.sum(published_by.c.count), 0).label("checkpoints"))
-            .join_from(
-                attempts,
-                published_by,
-                and_(published_by.c.job == attempts.c.job, published_by.c.fence == attempts.c.fence),
-                isouter=True,
-            )
-            .group_by(*group)
-            .order_by(attempts.c.site, attempts.c.digest)
-        )
+    def forget(self, keep: timedelta) -> bool:
+        """Remove a small batch of what ended longer ago than ``keep``; whether there may be more. The same again is harmless."""
+        with self._database.write(durable=False) as transaction:
+            return retention.forget(transaction, keep)
+
+    def counts(self) -> Mapping[Series, float]:
+        """Counters and histograms over all attempts there ever were."""
         with self._database.read() as transaction:
-            return [
-                AttemptCount(
-                    row["site"],
-                    row["digest"],
-                    AttemptState(row["state"]),
-                    OutcomeClass(row["outcome"]) if row["outcome"] else None,
-                    row["attempts"],
-                    int(row["checkpoints"]),
-                )
-                for row in transaction.all(statement)
-            ]
+            return tallies.total(transaction)

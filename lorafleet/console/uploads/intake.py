@@ -2,7 +2,7 @@
 
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -15,7 +15,8 @@ from lorafleet.console.uploads.limits import Limits
 from lorafleet.console.uploads.names import is_litter, label_of, shown, stored_name
 from lorafleet.console.uploads.reception import Budget, Received, blocks_of, receive
 from lorafleet.console.uploads.refusals import HostileArchive, UploadRefused, UploadTooLarge
-from lorafleet.console.uploads.state import Entry, Kind, StateFile, UploadState
+from lorafleet.console.uploads.shelves import Shelf
+from lorafleet.console.uploads.state import Entry, Kind, UploadState
 from lorafleet.console.uploads.versions import PreparedVersion, prepare_images, prepare_texts
 from lorafleet.contracts.problems import DataError
 from lorafleet.datasets.image_files import IMAGE_SUFFIXES, OTHER_IMAGE_SUFFIXES, SIDE_SUFFIXES
@@ -42,17 +43,14 @@ class Taken:
 
 
 class Intake:
-    """One upload. ``staging`` is a folder for it alone; another object on the same folder goes on with it.
+    """One upload; another object on the same shelf goes on with it.
 
     Several threads and processes may add to one upload at once. A refusal changes nothing.
     """
 
-    def __init__(self, staging: Path, limits: Limits) -> None:
+    def __init__(self, shelf: Shelf, limits: Limits) -> None:
         self._limits = limits
-        self._images, self._texts, self._parts = staging / "images", staging / "texts", staging / "parts"
-        for folder in (self._images, self._texts, self._parts):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._state = StateFile(staging)
+        self._shelf = shelf
 
     def add(self, name: str, stream: BinaryIO) -> list[Taken]:
         """Take a file, or all files of a zip archive; ``name`` is its path as the browser or client says it.
@@ -69,7 +67,7 @@ class Intake:
             return []
         is_zip = label.lower().endswith(".zip")
         most = self._limits.upload_bytes if is_zip else self._most(_kind(label))
-        left = self._limits.upload_bytes - self._state.read().size
+        left = self._limits.upload_bytes - self._shelf.read().size
         with self._part_folder() as folder:
             budget = Budget(left, folder, self._limits.min_free_bytes)
             received = receive(blocks_of(stream), folder / "whole", most, budget, shown(label))
@@ -83,31 +81,40 @@ class Intake:
 
     def captions(self) -> dict[str, str]:
         """The caption of every image by file: set by hand, from a table, or from a text file beside it; empty where there is none."""
-        state = self._state.read()
-        found = look_up(state, self._texts)
+        state = self._shelf.read()
+        found = look_up(state, self._shelf.texts(state))
         return {entry.file: found.texts.get(entry.label, "") for entry in state.images}
 
-    def set_caption(self, file: str, text: str) -> None:
-        """Set an image's caption by hand.
+    def set_captions(self, captions: Mapping[str, str]) -> None:
+        """Set images' captions by hand, by file.
 
         Raises:
-            UploadRefused: there is no such image, or the text is too long or no text.
+            UploadRefused: there is no such image, or a text is too long or no text.
         """
-        caption = checked_caption(text, file, self._limits)
-        with self._state.locked() as state:
-            if file not in {entry.file for entry in state.images}:
-                raise UploadRefused("there is no such image in this upload", where=shown(file))
-            self._state.write(replace(state, captions={**state.captions, file: caption}))
+        checked = {file: checked_caption(text, file, self._limits) for file, text in captions.items()}
 
-    def path(self, file: str) -> Path:
-        """Where an image of the upload lies.
+        def change(state: UploadState) -> UploadState:
+            there = {entry.file for entry in state.images}
+            for file in checked:
+                if file not in there:
+                    raise _no_file(file)
+            return replace(state, captions={**state.captions, **checked})
+
+        self._shelf.change(change)
+
+    def remove(self, file: str) -> None:
+        """Take a file out, and with an image the text file that belongs to it alone.
 
         Raises:
-            UploadRefused: there is no such image.
+            UploadRefused: there is no such file.
         """
-        if file not in {entry.file for entry in self._state.read().images}:
-            raise UploadRefused("there is no such image in this upload", where=shown(file))
-        return self._images / file
+
+        def change(state: UploadState) -> UploadState:
+            if file not in {entry.file for entry in state.entries}:
+                raise _no_file(file)
+            return state.without(file)
+
+        self._shelf.change(change)
 
     def finish(self) -> PreparedVersion:
         """Write ``metadata.csv``, check everything, and say what makes up the version. May be called again after changes.
@@ -115,16 +122,17 @@ class Intake:
         Raises:
             UploadRefused: nothing was uploaded.
         """
-        with self._state.locked() as state:
-            if state.images:
-                return prepare_images(state.images, look_up(state, self._texts), self._images)
-            if state.entries:
-                return prepare_texts(state.entries, self._texts)
-        raise UploadRefused("there is nothing in this upload", hint=_KNOWN)
+        state = self._shelf.read()
+        if not state.entries:
+            raise UploadRefused("there is nothing in this upload", hint=_KNOWN)
+        texts = self._shelf.texts(state)
+        if state.images:
+            return prepare_images(state.images, look_up(state, texts), self._shelf.folder / "images")
+        return prepare_texts(state.entries, texts)
 
     @contextmanager
     def _part_folder(self) -> Iterator[Path]:
-        folder = self._parts / secrets.token_hex(8)
+        folder = self._shelf.folder / "parts" / secrets.token_hex(8)
         folder.mkdir()
         try:
             yield folder
@@ -180,11 +188,13 @@ class Intake:
 
     def _store(self, folder: Path, entries: list[Entry]) -> dict[str, str]:
         """Make the files part of the upload, all or none; their names by label."""
-        with self._state.locked() as state:
+        stored: dict[str, str] = {}
+
+        def merge(state: UploadState) -> UploadState:
             by_label = {entry.label: entry for entry in state.entries}
             names = {entry.file for entry in state.entries}
             new: list[Entry] = []
-            stored: dict[str, str] = {}
+            stored.clear()
             for entry in entries:
                 there = by_label.get(entry.label)
                 if there is not None and there.sha256 != entry.sha256:
@@ -197,13 +207,9 @@ class Intake:
                     new.append(there)
                 stored[entry.label] = there.file
             self._refuse_too_much(state, new)
-            for entry in new:
-                target = (self._images if entry.kind is Kind.IMAGE else self._texts) / entry.file
-                # Linked, because the same content may have come under two names.
-                target.unlink(missing_ok=True)
-                target.hardlink_to(folder / entry.sha256)
-            if new:
-                self._state.write(state.with_entries(tuple(new)))
+            return state.with_entries(tuple(new))
+
+        self._shelf.change(merge, {entry.sha256: folder / entry.sha256 for entry in entries})
         return stored
 
     def _most(self, kind: Kind) -> int:
@@ -258,6 +264,10 @@ def _check_text(path: Path, rows: int, where: str) -> None:
         raise UploadRefused(error.problems[0].what, where=where, hint=error.problems[0].hint) from None
     if "\0" in text:
         raise UploadRefused("this is no text", where=where, hint="save it as UTF-8")
+
+
+def _no_file(file: str) -> UploadRefused:
+    return UploadRefused("there is no such file in this upload", where=shown(file))
 
 
 def _taken(entry: Entry) -> Taken:

@@ -94,16 +94,25 @@ def prepare_texts(entries: Sequence[Entry], folder: Path) -> PreparedVersion:
     return PreparedVersion((*files, _prepared(folder / CONTENTS)), report.count, json.loads(report.as_json()), "texts")
 
 
-def read_contents(data: bytes) -> tuple[Entry, ...]:
-    """The images of a version's ``.contents.json``.
+def all_contents(data: bytes) -> tuple[Entry, ...]:
+    """What a version's ``.contents.json`` says of its files.
 
     Raises:
         UploadRefused: it is none.
     """
     try:
-        entries = entries_of(json.loads(data)["files"])
+        return entries_of(json.loads(data)["files"])
     except (ValueError, TypeError, KeyError):
         raise UploadRefused("the version's list of contents cannot be read", where=CONTENTS) from None
+
+
+def read_contents(data: bytes) -> tuple[Entry, ...]:
+    """The images of a version's ``.contents.json``.
+
+    Raises:
+        UploadRefused: it is none, or of texts.
+    """
+    entries = all_contents(data)
     if not entries or any(entry.kind is not Kind.IMAGE for entry in entries):
         raise UploadRefused("captions are edited in versions of images", where=CONTENTS)
     return entries

@@ -95,6 +95,15 @@ async def save_captions(request: Request, dataset: DatasetId, version: VersionId
     return await run_in_threadpool(_save, here, principal, dataset, version, given, number if number.isdecimal() else "1")
 
 
+@router.post("/datasets/{dataset}/versions/{version}/remove")
+def remove(
+    dataset: DatasetId, version: VersionId, principal: Trainer, here: Here, file: Annotated[str, Form(min_length=1, max_length=700)]
+) -> Response:
+    """Take a file out, which makes a new version."""
+    uploads.remove_file(dataset, version, file, principal, here)
+    return done(f"/datasets/{dataset}", "taken_out")
+
+
 @router.post("/datasets/{dataset}/versions/{version}/replace")
 def replace(
     dataset: DatasetId,
@@ -170,7 +179,7 @@ def _page(
             "buckets": buckets(words, version.report),
             "files": view.files(words, version) if not count else (),
             "stores": ", ".join(version.stores),
-            "versions": view.version_lines(words, record.id, record.kind, rows, version.version, now),
+            "versions": view.version_lines(words, record, rows, version.version, now),
         }
     return page("dataset.html", looks, principal, values)
 

@@ -91,21 +91,21 @@ def pictures(version: VersionRecord, captions: Mapping[str, str], flagged: froze
 
 
 def version_lines(
-    words: Language, dataset: str, kind: str, rows: Sequence[VersionRecord], current: str, now: datetime
+    words: Language, dataset: DatasetRecord, rows: Sequence[VersionRecord], current: str, now: datetime
 ) -> tuple[VersionLine, ...]:
-    """The versions, newest first."""
+    """The versions, newest first; somebody may have gone back to an older one."""
     return tuple(
         VersionLine(
             version=row.version,
-            path=f"/datasets/{dataset}/versions/{row.version}",
-            size=count_text(words, kind, row.rows),
+            path=f"/datasets/{dataset.id}/versions/{row.version}",
+            size=count_text(words, dataset.kind, row.rows),
             created=words.ago(row.created_at, now),
             created_at=row.created_at,
             created_by=who(row.created_by),
             current=row.version == current,
-            newest=index == 0,
+            newest=row.version == dataset.version,
         )
-        for index, row in enumerate(rows)
+        for row in rows
     )
 
 

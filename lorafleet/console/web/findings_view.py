@@ -1,10 +1,11 @@
-"""What the checks found, in the page's language: a title by code, then the check's own sentence."""
+"""What the checks found, in the page's language: a title by code, then the check's sentence."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lorafleet.console.web.language import Language
+from lorafleet.console.web.sentences import translated
 from lorafleet.datasets.findings import Code, Severity
 
 _MOST_NAMES = 12
@@ -90,6 +91,6 @@ def _line(words: Language, found: Mapping[str, Any]) -> FindingLine:
     }
     label, tone = labels[severity]
     return FindingLine(
-        code.value, titles(words)[code], label, tone, str(found["message"]), str(found.get("where", "")), str(found.get("hint", "")),
-        names[:_MOST_NAMES], max(0, len(names) - _MOST_NAMES),
+        code.value, titles(words)[code], label, tone, translated(words, str(found["message"])), str(found.get("where", "")),
+        translated(words, str(found.get("hint", ""))), names[:_MOST_NAMES], max(0, len(names) - _MOST_NAMES),
     )  # fmt: skip

@@ -16,6 +16,7 @@ from lorafleet.console.web.curves import Curve, colours
 from lorafleet.console.web.language import Language
 from lorafleet.console.web.remedies import Remedy
 from lorafleet.console.web.rendering import who
+from lorafleet.console.web.sentences import translated
 from lorafleet.contracts import paths
 from lorafleet.contracts.image import digest12
 from lorafleet.contracts.job_states import JobState
@@ -211,7 +212,7 @@ def status(
         published="" if job.published_step is None else words.number(job.published_step),
         is_over=over,
         actions=_actions(job, newest) if role_fits else (),
-        problems=job.problems if job.state is JobState.FAILED else (),
+        problems=_problems(words, job.problems) if job.state is JobState.FAILED else (),
         remedy=remedies.remedy(words, job, newest),
     )
 
@@ -331,7 +332,13 @@ def _attempt(words: Language, row: AttemptRecord, colour: int, now: datetime) ->
         started_in=started,
         why=wording.outcome(words, row.outcome),
         exit_code=row.exit_code,
-        problems=row.problems,
+        problems=_problems(words, row.problems),
+    )
+
+
+def _problems(words: Language, problems: Sequence[ReportedProblem]) -> tuple[ReportedProblem, ...]:
+    return tuple(
+        each.model_copy(update={"what": translated(words, each.what), "hint": translated(words, each.hint)}) for each in problems
     )
 
 

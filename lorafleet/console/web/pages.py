@@ -5,10 +5,20 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from lorafleet.console.web import access_pages, dataset_pages, errors, fleet_pages, home_page, job_pages, new_job_page, preferences
+from lorafleet.console.web import (
+    access_pages,
+    dataset_pages,
+    errors,
+    fleet_pages,
+    home_page,
+    job_pages,
+    new_job_page,
+    preferences,
+    secret_pages,
+)
 from lorafleet.console.web.rendering import STATIC, STATIC_PATH
 
-_MODULES = (home_page, new_job_page, job_pages, dataset_pages, fleet_pages, access_pages, preferences)
+_MODULES = (home_page, new_job_page, job_pages, dataset_pages, fleet_pages, access_pages, secret_pages, preferences)
 
 
 class _Static(StaticFiles):

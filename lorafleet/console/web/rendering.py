@@ -73,6 +73,9 @@ def notice_text(key: str, words: Language) -> str:
         "retried": words.gettext("This is the new job. The old one stays as it was."),
         "submitted": words.gettext("Submitted. You may close this page: the job goes on by itself."),
         "captions": words.gettext("Saved as a new version. The older one stays as it was."),
+        "taken_out": words.gettext("Taken out, in a new version. The older one stays as it was."),
+        "secret_set": words.gettext("Kept. Jobs that start from now on get it."),
+        "secret_removed": words.gettext("Removed. Attempts that have it keep it to their end."),
         "unchanged": words.gettext("Nothing was changed."),
         "revoked": words.gettext("The token is good no more."),
         "rolled_back": words.gettext("Taken back: share 0 in every site, and its jobs go on elsewhere."),
@@ -166,6 +169,8 @@ def navigation(words: Language, principal: Principal | None) -> tuple[NavItem, .
         NavItem("queue", "/queue", words.gettext("Queue"), "queue"),
         NavItem("fleet", "/fleet", words.gettext("Fleet"), "globe"),
     ]
+    if may(principal, Role.TRAINER):
+        items.append(NavItem("secrets", "/secrets", words.gettext("Secrets"), "lock"))
     if may(principal, Role.ADMIN):
         items.append(NavItem("tokens", "/tokens", words.gettext("Tokens"), "key"))
         items.append(NavItem("audit", "/audit", words.gettext("Audit"), "list"))

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from lorafleet.console.domain.records import AttemptRecord, JobRecord
 from lorafleet.console.web.language import Language
+from lorafleet.console.web.sentences import translated
 from lorafleet.contracts.job_states import AttemptState, JobState
 from lorafleet.contracts.jobs import Order, Phase
 from lorafleet.contracts.outcomes import OutcomeClass
@@ -111,7 +112,7 @@ def sentence(words: Language, job: JobRecord, newest: AttemptRecord | None, now:
     if job.state is JobState.SUCCEEDED:
         return words.gettext("Finished at step %(step)s. The weights are in two stores.", step=words.number(job.step))
     if job.state is JobState.FAILED:
-        what = job.problems[0].what if job.problems else words.gettext("it has used up its attempts")
+        what = translated(words, job.problems[0].what) if job.problems else words.gettext("it has used up its attempts")
         return words.gettext("Failed: %(what)s", what=what)
     kept = "" if job.published_step is None else kept_step(words, job.published_step)
     return words.sentences(words.gettext("Stopped."), kept)

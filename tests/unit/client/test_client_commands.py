@@ -20,7 +20,7 @@ from lorafleet.console.domain.records import Role
 from lorafleet.contracts.console_api import Continuation, NewJob
 from lorafleet.contracts.job_states import JobState
 from lorafleet.contracts.problems import StorageError
-from tests.unit.console.api.running_console import PICTURES, HttpWorker, RunningConsole, StartConsole
+from tests.unit.console.api.running_console import PICTURES, HttpWorker, RunningConsole, StartConsole, picture
 
 MakeWorker = Callable[..., HttpWorker]
 
@@ -206,3 +206,25 @@ def test_the_client_s_other_calls(console: RunningConsole, dataset: str, worker:
         path.write_bytes(b"only text")
         with pytest.raises(ConsoleRefused):
             client.upload(dataset, [FormFile("a.txt", path)])
+
+
+def test_files_are_added_to_and_taken_out_of_the_newest_version(
+    environment: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["dataset", "push", str(pictures), "--name", "grows", "--json"]) == 0
+    first = json.loads(lines_of(capsys)[0])
+    more = tmp_path / "more"
+    more.mkdir()
+    (more / "third.png").write_bytes(picture(5))
+    assert main(["dataset", "push", str(more), "--to", first["dataset"], "--add", "--json"]) == 0
+    second = json.loads(lines_of(capsys)[0])
+    assert second["rows"] == 3
+    third = next(file["name"] for file in second["files"] if file["name"].startswith("third"))
+    assert main(["dataset", "remove", first["dataset"], third, "--json"]) == 0
+    assert json.loads(lines_of(capsys)[0])["version"] == first["version"]
+    assert main(["dataset", "remove", first["dataset"], third]) != 0
+    capsys.readouterr()
+    assert main(["dataset", "push", str(more), "--add"]) == 2
+    assert "--to DATASET" in capsys.readouterr().err
+    assert main(["dataset", "remove", first["dataset"], "none.png"]) != 0
+    assert "no such file" in capsys.readouterr().err

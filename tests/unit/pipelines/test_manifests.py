@@ -143,7 +143,7 @@ def test_keda_rules_the_number_of_workers() -> None:
     assert scaled["spec"]["scaleTargetRef"] == {"name": deployment["metadata"]["name"]}
     assert (scaled["spec"]["minReplicaCount"], scaled["spec"]["maxReplicaCount"]) == (0, 3)
     (trigger,) = scaled["spec"]["triggers"]
-    assert trigger["metadata"]["query"] == f'sum({DESIRED_WORKERS.name}{{site="gcp-us-west1",release="{DIGEST}"}})'
+    assert trigger["metadata"]["query"] == f'max({DESIRED_WORKERS.name}{{site="gcp-us-west1",release="{DIGEST}"}})'
     assert trigger["metadata"]["ignoreNullValues"] == "false"
 
 

@@ -17,7 +17,8 @@ if (form && unsaved) {
   form.addEventListener("keydown", (event) => {
     if ((event.ctrlKey || event.metaKey) && event.key === "Enter") form.requestSubmit();
   });
-  form.addEventListener("submit", () => (saving = true));
+  // Taking a picture out saves no captions.
+  form.addEventListener("submit", (event) => (saving = event.submitter?.name !== "file"));
   window.addEventListener("beforeunload", (event) => {
     if (!saving && changed().length) event.preventDefault();
   });

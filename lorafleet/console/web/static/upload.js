@@ -106,7 +106,8 @@ async function upload(files) {
   const base = `/api/v1/datasets/${drop.dataset.dataset}/drafts`;
   const left = [];
   try {
-    const { draft } = await sendAgain("POST", base);
+    const keep = document.getElementById("keep-files")?.checked ? `?base=${drop.dataset.base}` : "";
+    const { draft } = await sendAgain("POST", base + keep);
     let done = 0;
     const told = (bytes) => {
       bar.value = total ? (100 * bytes) / total : 100;

@@ -23,7 +23,7 @@ API = paths.API
 
 def quick_client(**options: Any) -> httpx.Client:
     """A client for loopback, which does not read the certificates of the whole world first."""
-    return httpx.Client(verify=False, **options)
+    return httpx.Client(verify=False, **{"timeout": 30, **options})
 
 
 @dataclass

@@ -7,6 +7,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from lorafleet.console.domain.records import Role
 from tests.unit.console.api.running_console import API, PICTURES, RunningConsole, StartConsole, new_dataset, problem
 
 
@@ -93,7 +94,7 @@ def test_a_draft_grows_over_several_requests(console: RunningConsole) -> None:
     assert set(captions.values()) == {""}
     files = list(captions)
     assert console.admin.get(f"{draft}/files/{files[0]}").headers["content-security-policy"].startswith("sandbox")
-    problem(console.admin.get(f"{draft}/files/none.png"), 422)
+    problem(console.admin.get(f"{draft}/files/none.png"), 404)
     changed = console.admin.put(f"{draft}/captions", json={"captions": {files[0]: "by hand"}}).json()["captions"]
     assert changed[files[0]] == "by hand"
     version = console.admin.post(f"{draft}/finish")
@@ -167,3 +168,31 @@ def test_an_upload_is_as_large_as_it_may_be(start_console: StartConsole) -> None
         return
     problem(answer, 413)
     assert small.admin.get(f"{API}/datasets/{dataset}/versions").json() == []
+
+
+def test_a_new_version_begins_with_the_last_ones_files(console: RunningConsole) -> None:
+    dataset, version = new_dataset(console.admin, "goes on")
+    drafts = f"{API}/datasets/{dataset}/drafts"
+    problem(console.admin.post(drafts, params={"base": "v-none"}), 404)
+    draft = f"{drafts}/{console.admin.post(drafts, params={'base': version}).json()['draft']}"
+    captions = console.admin.get(f"{draft}/captions").json()["captions"]
+    assert len(captions) == 2
+    assert all(text.endswith("at night") for text in captions.values())
+    first, second = captions
+    assert console.admin.get(f"{draft}/files/{first}").content.startswith(b"\x89PNG")
+    assert console.admin.delete(f"{draft}/files/{first}").status_code == 204
+    problem(console.admin.delete(f"{draft}/files/{first}"), 422)
+    new = console.admin.post(f"{draft}/finish").json()
+    assert (new["rows"], new["version"] != version) == (1, True)
+    assert second in {file["name"] for file in new["files"]}
+
+
+def test_one_request_takes_a_file_out(console: RunningConsole) -> None:
+    dataset, version = new_dataset(console.admin, "less")
+    base = f"{API}/datasets/{dataset}/versions/{version}"
+    file = next(iter(console.admin.get(f"{base}/captions").json()["captions"]))
+    problem(console.client(Role.VIEWER).delete(f"{base}/files/{file}"), 403)
+    new = console.admin.delete(f"{base}/files/{file}")
+    assert (new.status_code, new.json()["rows"]) == (200, 1)
+    assert console.admin.get(f"{API}/datasets/{dataset}").json()["version"] == new.json()["version"]
+    problem(console.admin.delete(f"{API}/datasets/{dataset}/versions/{new.json()['version']}/files/{file}"), 422)

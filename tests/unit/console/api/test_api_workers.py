@@ -236,3 +236,15 @@ def test_a_credential_in_the_log_is_not_kept(console: RunningConsole, leased: Ht
     lines = console.admin.get(f"{API}/jobs/{leased.job}/log").json()["lines"]
     assert lines[0] == "good"
     assert "AKIA" not in lines[1]
+
+
+def test_a_lease_that_never_arrived_costs_no_time(start_console: StartConsole, worker: MakeWorker) -> None:
+    console = start_console()
+    job = new_job(console.admin, new_dataset(console.admin)[0])["id"]
+    one = worker(console=console).leased()
+    assert (one.job, one.fence) == (job, 1)
+    # The answer was lost: the worker knows of no lease, and its token has led to one.
+    problem(one.ask_lease(0), 401)
+    again = one.leased()
+    assert (again.job, again.fence) == (job, 2)
+    assert again.heartbeat().status_code == 200

@@ -84,3 +84,17 @@ def test_one_key_at_two_consoles_makes_one_job(pair: tuple[RunningConsole, Runni
         thread.join()
     assert len(ids) == 1
     assert len(second.admin.get(f"{API}/jobs").json()["rows"]) == 1
+
+
+def test_a_draft_that_was_begun_at_one_goes_on_at_the_other(pair: tuple[RunningConsole, RunningConsole]) -> None:
+    first, second = pair
+    dataset = first.admin.post(f"{API}/datasets", json={"name": "two consoles", "kind": "texts"}).json()["id"]
+    drafts = f"{API}/datasets/{dataset}/drafts"
+    draft = first.admin.post(drafts).json()["draft"]
+    for number, console in enumerate((second, first, second)):
+        data = f'{{"text": "neon {number}"}}\n'.encode()
+        (taken,) = console.admin.post(f"{drafts}/{draft}/uploads", files=[("files", (f"{number}.jsonl", data))]).json()
+        assert taken["refused"] == ""
+    version = first.admin.post(f"{drafts}/{draft}/finish")
+    assert (version.status_code, version.json()["rows"]) == (201, 3)
+    assert second.admin.post(f"{drafts}/{draft}/finish").status_code == 404

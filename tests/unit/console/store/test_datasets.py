@@ -24,10 +24,23 @@ def test_versions_are_added_and_read(ledger: SqlLedger, clock: Clock) -> None:
 
 def test_a_version_never_changes(ledger: SqlLedger) -> None:
     made = ledger.datasets.create("red", "set", "texts", "ann")
-    first = ledger.datasets.add_version("red", made.id, "v1", [some_object("a")], 1, {}, ["s"], "ann")
-    assert ledger.datasets.add_version("red", made.id, "v1", [some_object("a")], 1, {}, ["s"], "bob") == first
+    first = ledger.datasets.add_version("red", made.id, "v1", [some_object("datasets/set/v1/a")], 1, {}, ["s"], "ann")
+    for place in ("v1", "upload-2"):
+        again = [some_object(f"datasets/set/{place}/a")]
+        assert ledger.datasets.add_version("red", made.id, "v1", again, 1, {}, ["s"], "bob") == first
     with pytest.raises(Conflict, match="other files"):
-        ledger.datasets.add_version("red", made.id, "v1", [some_object("b")], 1, {}, ["s"], "ann")
+        ledger.datasets.add_version("red", made.id, "v1", [some_object("datasets/set/v1/b")], 1, {}, ["s"], "ann")
+
+
+def test_whoever_goes_back_to_what_it_was_has_that_as_the_newest(ledger: SqlLedger) -> None:
+    made = ledger.datasets.create("red", "set", "texts", "ann")
+    for version, name in (("v1", "a"), ("v2", "b"), ("v1", "a"), ("v1", "a")):
+        files = [some_object(f"datasets/set/{version}/{name}")]
+        ledger.datasets.add_version("red", made.id, version, files, 1, {}, ["s"], "ann")
+        assert ledger.datasets.get("red", made.id).version == version
+    assert [row.version for row in ledger.datasets.versions("red", made.id)] == ["v2", "v1"]
+    # The second time v1 was the newest already: nothing happened.
+    assert len(ledger.access.audit("red").rows) == 4
 
 
 def test_a_name_is_a_teams_own(ledger: SqlLedger) -> None:

@@ -403,3 +403,25 @@ def test_sites_and_workers_are_heard_of(actors: Actors) -> None:
     assert [(each.worker, each.job) for each in actors.ledger.dispatcher.workers()] == [("busy", job)]
     site = actors.ledger.dispatcher.sites()[0]
     assert (site.name, site.workers, site.heard_at) == ("aws", 1, actors.clock.at - 2 * SECOND)
+
+
+def test_a_lease_whose_answer_was_lost_is_free_as_soon_as_its_worker_asks_again(actors: Actors) -> None:
+    job = actors.submit().id
+    other = actors.submit().id
+    assert actors.started(worker="busy")[0] == job
+    assert actors.lease(worker="w1") is not None
+    for site, worker in (("aws", "busy"), ("aws", "w2"), ("gcp", "w1")):
+        actors.ledger.dispatcher.lose_not_begun(site, worker)
+        assert actors.ledger.jobs.get("red", other).state is JobState.RUNNING
+    for _ in range(2):
+        actors.ledger.dispatcher.lose_not_begun("aws", "w1")
+        lost = actors.ledger.jobs.get("red", other)
+        assert (lost.state, lost.attempts) == (JobState.WAITING, 1)
+    (attempt,) = actors.ledger.jobs.attempts("red", other)
+    assert attempt.state is AttemptState.LOST
+    assert "did not know of this lease" in attempt.problems[0].what
+    again = actors.lease(worker="w1")
+    assert again is not None
+    assert (again[0].id, again[1]) == (other, 2)
+    with pytest.raises(Fenced):
+        actors.beat(other, 1)

@@ -4,7 +4,7 @@ import pytest
 from console_actors import STABLE, Actors
 
 from lorafleet.console.domain.refusals import Fenced
-from lorafleet.contracts.job_states import AttemptState, JobState
+from lorafleet.contracts.job_states import JobState
 from lorafleet.contracts.outcomes import OutcomeClass
 
 
@@ -47,9 +47,55 @@ def test_counts(actors: Actors) -> None:
     actors.submit()
     states = actors.ledger.upkeep.job_counts()
     assert states == {**dict.fromkeys(JobState, 0), JobState.RUNNING: 1, JobState.FAILED: 1, JobState.WAITING: 1}
-    counts = {(each.state, each.outcome): (each.attempts, each.checkpoints) for each in actors.ledger.upkeep.attempt_counts()}
-    assert counts == {(AttemptState.TRAINING, None): (1, 2), (AttemptState.FAILED, OutcomeClass.USER): (1, 0)}
-    assert {(each.site, each.digest) for each in actors.ledger.upkeep.attempt_counts()} == {("aws", STABLE)}
+    counts = actors.ledger.upkeep.counts()
+    here = ("aws", STABLE)
+    assert counts["lorafleet_leases_total", here] == 2
+    assert counts["lorafleet_heartbeats_total", here] == 2
+    assert counts["lorafleet_checkpoints_published_total", here] == 2
+    assert counts["lorafleet_attempts_ended_total", (*here, "user")] == 1
+    assert {labels[:2] for _, labels in counts} == {here}
+
+
+def test_how_long_jobs_wait_and_processes_start_is_counted_in_buckets(actors: Actors) -> None:
+    for seconds_waited, seconds_to_start in ((3, 0.1), (70, 4)):
+        actors.submit()
+        actors.clock.advance(seconds_waited)
+        found = actors.lease(worker=f"w{seconds_waited}")
+        assert found is not None
+        actors.clock.advance(seconds_to_start)
+        actors.beat(found[0].id, found[1])
+    actors.submit()
+    assert actors.lease(worker="silent") is not None
+    counts = actors.ledger.upkeep.counts()
+    here = ("aws", STABLE)
+    starts = {labels[2]: value for (name, labels), value in counts.items() if name == "lorafleet_first_heartbeat_seconds_bucket"}
+    # A bucket holds its own bound, and what is under the one before.
+    assert starts == {"0.1": 1, "0.25": 1, "0.5": 1, "1": 1, "2": 1, "5": 2, "10": 2, "30": 2, "60": 2, "+Inf": 2}
+    assert counts["lorafleet_first_heartbeat_seconds_count", here] == 2
+    assert counts["lorafleet_first_heartbeat_seconds_sum", here] == pytest.approx(4.1)
+    waits = {labels[2]: value for (name, labels), value in counts.items() if name == "lorafleet_job_waiting_seconds_bucket"}
+    assert waits == {"1": 1, "5": 2, "15": 2, "60": 2, "300": 3, "900": 3, "3600": 3, "14400": 3, "+Inf": 3}
+    assert counts["lorafleet_job_waiting_seconds_sum", here] == pytest.approx(73)
+
+
+def test_a_job_waits_once_for_its_first_lease(actors: Actors) -> None:
+    job, fence = started(actors)
+    actors.end(job, fence, OutcomeClass.PREEMPTED)
+    actors.clock.advance(100)
+    again = actors.lease("gcp", "w2")
+    assert again is not None
+    assert again[0].id == job
+    counts = actors.ledger.upkeep.counts()
+    assert {labels for name, labels in counts if name == "lorafleet_job_waiting_seconds_count"} == {("aws", STABLE)}
+    assert counts["lorafleet_job_waiting_seconds_sum", ("aws", STABLE)] == 0
+
+
+def test_refused_messages_are_counted_for_the_lease_that_had_ended(actors: Actors) -> None:
+    job, fence = started(actors)
+    actors.end(job, fence, OutcomeClass.PREEMPTED)
+    actors.ledger.dispatcher.note_fenced(job, fence)
+    actors.ledger.dispatcher.note_fenced(job, fence)
+    assert actors.ledger.upkeep.counts()["lorafleet_messages_fenced_total", ("aws", STABLE)] == 2
 
 
 def test_the_job_of_a_lease_is_told_while_it_holds(actors: Actors) -> None:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from lorafleet.console.uploads.intake import Intake
 from lorafleet.console.uploads.limits import Limits
+from lorafleet.console.uploads.shelves import FolderShelf
 
 Picture = Callable[..., bytes]
 
@@ -54,7 +55,7 @@ def picture() -> Picture:
 
 @pytest.fixture
 def intake(tmp_path: Path) -> Intake:
-    return Intake(tmp_path / "staging", Limits(min_free_bytes=0))
+    return Intake(FolderShelf(tmp_path / "staging"), Limits(min_free_bytes=0))
 
 
 def add(intake: Intake, name: str, data: bytes) -> list[str]:

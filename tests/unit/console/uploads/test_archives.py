@@ -11,6 +11,7 @@ import pytest
 from lorafleet.console.uploads.intake import Intake
 from lorafleet.console.uploads.limits import MIB, Limits
 from lorafleet.console.uploads.refusals import HostileArchive, UploadRefused, UploadTooLarge
+from lorafleet.console.uploads.shelves import FolderShelf
 from tests.unit.console.uploads.conftest import Picture, add, entry, zipped
 
 WORDS = "一只猫 a cat ".encode() * 10
@@ -51,7 +52,10 @@ def test_a_bomb_by_ratio(tmp_path: Path, picture: Picture, intake: Intake) -> No
     bomb = zipped({"cat.png": picture(), "bomb.txt": b"0" * (40 * MIB)})
     assert len(bomb) < MIB
     refused(
-        Intake(tmp_path / "staging", Limits(min_free_bytes=0, text_bytes=100 * MIB)), bomb, "bomb.txt: .*100 times", UploadTooLarge
+        Intake(FolderShelf(tmp_path / "staging"), Limits(min_free_bytes=0, text_bytes=100 * MIB)),
+        bomb,
+        "bomb.txt: .*100 times",
+        UploadTooLarge,
     )
     assert left_over(tmp_path / "staging") == []
 
@@ -59,10 +63,10 @@ def test_a_bomb_by_ratio(tmp_path: Path, picture: Picture, intake: Intake) -> No
 def test_a_bomb_by_number(tmp_path: Path) -> None:
     limits = Limits(min_free_bytes=0, files=20)
     many = zipped({f"{number}.txt": WORDS for number in range(21)})
-    assert "21 parts" in refused(Intake(tmp_path / "a", limits), many, "more than 20", UploadTooLarge)
+    assert "21 parts" in refused(Intake(FolderShelf(tmp_path / "a"), limits), many, "more than 20", UploadTooLarge)
     # A directory that alone would fill the memory is not read at all.
     huge = zipped({entry(f"{number:04}" + "x" * 2000): b"" for number in range(21)})
-    refused(Intake(tmp_path / "b", limits), huge, "more than 20 parts", UploadTooLarge)
+    refused(Intake(FolderShelf(tmp_path / "b"), limits), huge, "more than 20 parts", UploadTooLarge)
 
 
 def test_a_bomb_by_sum(tmp_path: Path) -> None:
@@ -70,10 +74,10 @@ def test_a_bomb_by_sum(tmp_path: Path) -> None:
     files = {f"{number}.txt": source.randbytes(MIB // 2).hex().encode() for number in range(4)}
     data = zipped(files)
     limits = Limits(min_free_bytes=0, upload_bytes=3 * MIB)
-    refused(Intake(tmp_path / "a", limits), data, "more than 3 MiB", UploadTooLarge)
+    refused(Intake(FolderShelf(tmp_path / "a"), limits), data, "more than 3 MiB", UploadTooLarge)
     # The directory says less than there is.
     lying = patched(data, CENTRAL, 24, struct.pack("<I", 1000))
-    refused(Intake(tmp_path / "b", limits), lying, "not what the archive says")
+    refused(Intake(FolderShelf(tmp_path / "b"), limits), lying, "not what the archive says")
     assert left_over(tmp_path / "b") == []
 
 
@@ -160,7 +164,7 @@ def test_what_is_no_archive(intake: Intake, data: bytes) -> None:
 def test_every_broken_byte_ends_in_one_line(tmp_path: Path) -> None:
     good = zipped({"cat.txt": WORDS, entry("猫.txt".encode("gbk")): WORDS})
     for position in range(len(good)):
-        intake = Intake(tmp_path / str(position), Limits(min_free_bytes=0))
+        intake = Intake(FolderShelf(tmp_path / str(position)), Limits(min_free_bytes=0))
         broken = good[:position] + bytes([good[position] ^ 0xFF]) + good[position + 1 :]
         try:
             add(intake, "set.zip", broken)

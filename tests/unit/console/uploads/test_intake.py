@@ -15,6 +15,7 @@ from lorafleet.console.uploads.decoder import Decoder, DecoderPool
 from lorafleet.console.uploads.intake import Intake
 from lorafleet.console.uploads.limits import MIB, Limits
 from lorafleet.console.uploads.refusals import NoRoom, UploadRefused, UploadTooLarge
+from lorafleet.console.uploads.shelves import FolderShelf
 from lorafleet.datasets.checks import check_images, check_texts
 from lorafleet.datasets.images import read_image_set
 from lorafleet.datasets.texts import read_text_set
@@ -110,9 +111,9 @@ def test_which_caption_wins(intake: Intake, picture: Picture) -> None:
     for name in "abc":
         add(intake, f"{name}.txt", b"from a text file")
     add(intake, "captions.jsonl", b'{"file_name": "b.png", "prompt": "from a table"}\n{"file": "c.png", "text": "from a table"}\n')
-    intake.set_caption(three, "  by \n hand ")
+    intake.set_captions({three: "  by \n hand "})
     assert intake.captions() == {one: "from a text file", two: "from a table", three: "by hand"}
-    intake.set_caption(three, "")
+    intake.set_captions({three: ""})
     assert rows(intake) == {one: "from a text file", two: "from a table", three: ""}
 
 
@@ -127,7 +128,7 @@ def test_captions_are_kept_exactly(intake: Intake, picture: Picture) -> None:
     captions = ['say "cat", or don\'t', "=1+1", "猫 🐈", "a,b;c\td", "x " * 5000]
     files = [add(intake, f"{number}.png", picture())[0] for number in range(len(captions))]
     for file, caption in zip(files, captions, strict=True):
-        intake.set_caption(file, caption)
+        intake.set_captions({file: caption})
     assert rows(intake) == dict(zip(files, (" ".join(caption.split()) for caption in captions), strict=True))
 
 
@@ -138,11 +139,11 @@ def test_captions_are_kept_exactly(intake: Intake, picture: Picture) -> None:
 def test_what_is_no_caption(intake: Intake, picture: Picture, text: str, message: str) -> None:
     (file,) = add(intake, "cat.png", picture())
     with pytest.raises(UploadRefused, match=message):
-        intake.set_caption(file, text)
-    with pytest.raises(UploadRefused, match="no such image"):
-        intake.set_caption("../cat.png", "x")
-    with pytest.raises(UploadRefused, match="no such image"):
-        intake.path("../../state.json")
+        intake.set_captions({file: text})
+    with pytest.raises(UploadRefused, match="no such file"):
+        intake.set_captions({"../cat.png": "x"})
+    with pytest.raises(UploadRefused, match="no such file"):
+        intake.remove("../../state.json")
     assert intake.captions() == {file: ""}
 
 
@@ -228,7 +229,7 @@ def test_a_picture_gets_the_suffix_of_what_it_is(intake: Intake, picture: Pictur
 @pytest.mark.parametrize("data", [b"\n" * 101, b"[" + b"{}," * 101 + b"{}]", b"[" * 101 + b"]" * 101])
 def test_texts_that_become_huge_in_memory_are_refused(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(UploadRefused, match=r"rows\.json: the file has more than 100 rows"):
-        add(Intake(tmp_path / "staging", Limits(min_free_bytes=0, rows=100)), "rows.json", data)
+        add(Intake(FolderShelf(tmp_path / "staging"), Limits(min_free_bytes=0, rows=100)), "rows.json", data)
 
 
 def test_a_table_that_takes_too_much_is_a_finding(intake: Intake, picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,14 +247,14 @@ def test_real_bytes_are_counted(tmp_path: Path) -> None:
     for name, most in (("cat.png", 2 * MIB), ("cat.txt", MIB), ("set.zip", 4 * MIB)):
         stream = Endless()
         with pytest.raises(UploadTooLarge, match=name):
-            Intake(tmp_path / name, limits).add(name, stream)  # type: ignore[arg-type]
+            Intake(FolderShelf(tmp_path / name), limits).add(name, stream)  # type: ignore[arg-type]
         assert stream.count <= most + MIB
         assert files_below(tmp_path / name) == []
 
 
 def test_all_files_of_an_upload_share_its_budget(tmp_path: Path, picture: Picture) -> None:
     data = picture()
-    intake = Intake(tmp_path / "staging", Limits(min_free_bytes=0, upload_bytes=2 * len(data) + 100))
+    intake = Intake(FolderShelf(tmp_path / "staging"), Limits(min_free_bytes=0, upload_bytes=2 * len(data) + 100))
     add(intake, "a.png", data)
     add(intake, "b.png", picture())
     with pytest.raises(UploadTooLarge, match="larger than it may be"):
@@ -262,14 +263,14 @@ def test_all_files_of_an_upload_share_its_budget(tmp_path: Path, picture: Pictur
 
 
 def test_the_number_of_files_is_limited(tmp_path: Path, picture: Picture) -> None:
-    intake = Intake(tmp_path / "staging", Limits(min_free_bytes=0, files=1))
+    intake = Intake(FolderShelf(tmp_path / "staging"), Limits(min_free_bytes=0, files=1))
     add(intake, "a.png", picture())
     with pytest.raises(UploadTooLarge, match="more than 1 files"):
         add(intake, "b.png", picture())
 
 
 def test_some_of_the_disk_is_left(tmp_path: Path, picture: Picture) -> None:
-    intake = Intake(tmp_path / "staging", Limits(min_free_bytes=1 << 62))
+    intake = Intake(FolderShelf(tmp_path / "staging"), Limits(min_free_bytes=1 << 62))
     with pytest.raises(NoRoom, match="nearly full"):
         add(intake, "a.png", picture())
 
@@ -292,17 +293,17 @@ def test_one_content_under_two_names_is_two_files(intake: Intake, picture: Pictu
 
 def test_an_upload_goes_on_in_another_process(intake: Intake, picture: Picture, tmp_path: Path) -> None:
     (file,) = add(intake, "cat.png", picture())
-    intake.set_caption(file, "a cat")
-    again = Intake(tmp_path / "staging", Limits(min_free_bytes=0))
+    intake.set_captions({file: "a cat"})
+    again = Intake(FolderShelf(tmp_path / "staging"), Limits(min_free_bytes=0))
     assert again.captions() == {file: "a cat"}
-    assert again.path(file).read_bytes() == intake.path(file).read_bytes()
+    assert again.finish() == intake.finish()
 
 
 def test_several_add_at_once(intake: Intake, picture: Picture, tmp_path: Path) -> None:
     pictures = [picture() for _ in range(12)]
 
     def work(number: int) -> list[str]:
-        return add(Intake(tmp_path / "staging", Limits(min_free_bytes=0)), f"{number}.png", pictures[number])
+        return add(Intake(FolderShelf(tmp_path / "staging"), Limits(min_free_bytes=0)), f"{number}.png", pictures[number])
 
     with ThreadPoolExecutor(12) as pool:
         added = list(pool.map(work, range(12)))
@@ -313,7 +314,7 @@ def test_several_add_at_once(intake: Intake, picture: Picture, tmp_path: Path) -
 
 def test_finishing_again_gives_the_same(intake: Intake, picture: Picture) -> None:
     (file,) = add(intake, "cat.png", picture())
-    intake.set_caption(file, "a cat")
+    intake.set_captions({file: "a cat"})
     assert intake.finish() == intake.finish()
 
 
@@ -327,7 +328,7 @@ def test_finishing_again_gives_the_same(intake: Intake, picture: Picture) -> Non
 )
 def test_whatever_comes_nothing_is_written_elsewhere(tmp_path: Path, name: str, data: bytes) -> None:
     home = tmp_path / "home"
-    intake = Intake(home / "staging", Limits(min_free_bytes=0))
+    intake = Intake(FolderShelf(home / "staging"), Limits(min_free_bytes=0))
     try:
         taken = intake.add(name, io.BytesIO(data))
     except (UploadRefused, UploadTooLarge) as error:

@@ -16,7 +16,7 @@ from tests.unit.console.uploads.conftest import Picture, add
 def cats(intake: Intake, picture: Picture) -> list[str]:
     files = [add(intake, f"cats/{number}.png", picture())[0] for number in range(3)]
     for file in files:
-        intake.set_caption(file, "a cat")
+        intake.set_captions({file: "a cat"})
     return files
 
 
@@ -45,7 +45,7 @@ def test_its_report_is_that_of_an_upload_with_these_captions(intake: Intake, cat
     earlier = contents(intake)
     assert "D203" in [finding["code"] for finding in intake.finish().report["findings"]]
     for file, caption in captions.items():
-        intake.set_caption(file, caption)
+        intake.set_captions({file: caption})
     edited = edit_version(earlier, captions, tmp_path / "edit")
     assert edited.report == intake.finish().report
     assert [(file.name, file.sha256) for file in edited.files] == [(file.name, file.sha256) for file in intake.finish().files]

@@ -15,7 +15,18 @@ from tests.unit.console.web.page_reader import PageReader
 def addresses(story: Story) -> list[str]:
     version = f"/datasets/{story.dataset}/versions/{story.version}"
     jobs = [f"/jobs/{job}" for job in (story.finished, story.failed, story.running, story.waiting)]
-    lists = ["/", "/datasets", "/jobs", "/jobs?state=failed", "/queue", "/fleet", "/tokens", "/audit", "/audit?verify=true"]
+    lists = [
+        "/",
+        "/datasets",
+        "/jobs",
+        "/jobs?state=failed",
+        "/queue",
+        "/fleet",
+        "/secrets",
+        "/tokens",
+        "/audit",
+        "/audit?verify=true",
+    ]
     forms = ["/jobs/new", f"/jobs/new?goal=character&dataset={story.dataset}", "/jobs/new?goal=text", "/login"]
     return [*lists, *forms, f"/datasets/{story.dataset}", version, *jobs, "/no-such-page"]
 
@@ -245,6 +256,44 @@ def test_find_and_replace_shows_what_it_would_change_before_it_does(console: Run
     assert console.ledger.datasets.get("default", dataset).version == version
     applied = admin.post(address, data={**form, "apply": "true"})
     assert applied.text.count("in the &lt;rain&gt;</textarea>") == 2
+
+
+def test_a_picture_is_taken_out_in_a_new_version(console: RunningConsole, admin: httpx.Client) -> None:
+    dataset, version = new_dataset(console.admin, "less by form")
+    page = admin.get(f"/datasets/{dataset}").text
+    (address,) = set(re.findall(r'formaction="([^"]+/remove)"', page))
+    file = re.findall(r'name="file" value="([^"]+)"', page)[0]
+    after = admin.post(address, data={"file": file, "page": "1"})
+    assert "Taken out, in a new version" in after.text
+    assert file not in after.text
+    assert len(console.ledger.datasets.versions("default", dataset)) == 2
+    assert "formaction" not in admin.get(f"/datasets/{dataset}/versions/{version}").text
+    viewer = browser(console, Role.VIEWER)
+    assert "formaction" not in viewer.get(f"/datasets/{dataset}").text
+    assert viewer.post(address, data={"file": file}).status_code == 403
+
+
+def test_secrets_go_in_and_never_come_out(console: RunningConsole, admin: httpx.Client) -> None:
+    value = "a-value-that-nobody-sees"
+    kept = admin.post("/secrets", data={"name": "PAGE_SECRET", "value": value})
+    assert "PAGE_SECRET" in kept.text
+    assert value not in kept.text
+    trainer = browser(console, Role.TRAINER)
+    seen = trainer.get("/secrets")
+    assert "PAGE_SECRET" in seen.text
+    assert 'action="/secrets' not in seen.text
+    assert trainer.post("/secrets", data={"name": "OTHER_SECRET", "value": value}).status_code == 403
+    assert trainer.post("/secrets/PAGE_SECRET/remove").status_code == 403
+    viewer = browser(console, Role.VIEWER)
+    assert viewer.get("/secrets").status_code == 403
+    assert 'href="/secrets"' not in viewer.get("/").text
+    for name, bad in (("LD_PRELOAD", value), ("page", value), ("PAGE_SECRET", "short"), ("PAGE_SECRET", f" {value}")):
+        refused = admin.post("/secrets", data={"name": name, "value": bad})
+        assert refused.status_code == 422
+        assert bad not in refused.text
+    assert "PAGE_SECRET" not in admin.post("/secrets/PAGE_SECRET/remove").text
+    assert admin.post("/secrets/PAGE_SECRET/remove").status_code == 404
+    assert "No secrets yet" in admin.get("/secrets").text
 
 
 def test_thumbnails_are_made_anew_and_kept_by_the_browser(story: Story, admin: httpx.Client) -> None:
