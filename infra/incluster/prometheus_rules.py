@@ -42,8 +42,10 @@ def rule_groups(conditions: Iterable[Condition]) -> dict[str, Any]:
 
 def _recorded() -> Iterator[Rule]:
     ended = metrics.ATTEMPTS_ENDED.name
-    failed = f'sum {_BY} (increase({ended}{{outcome="{OutcomeClass.RELEASE}"}}[{_WINDOW}]))'
-    yield _record(SAMPLES, f'sum {_BY} (increase({ended}{{outcome=~"{_SAMPLES}"}}[{_WINDOW}]))')
+    # max: each replica of the console exports the ledger's own counts.
+    failed = f'max {_BY} (increase({ended}{{outcome="{OutcomeClass.RELEASE}"}}[{_WINDOW}]))'
+    each = f'max by (site, release, outcome) (increase({ended}{{outcome=~"{_SAMPLES}"}}[{_WINDOW}]))'
+    yield _record(SAMPLES, f"sum {_BY} ({each})")
     # Where nothing failed there is no series of failures, and the rate is zero; where nothing ended there is no rate.
     yield _record(ERROR_RATE, f"(({failed}) or ({SAMPLES} * 0)) / ({SAMPLES} > 0)")
     yield _record(
@@ -52,8 +54,8 @@ def _recorded() -> Iterator[Rule]:
     yield _record(WAITING, f"histogram_quantile(0.95, sum by (site, le) (rate({metrics.WAITING.name}_bucket[{_WINDOW}])))")
     yield _record(
         MISSING_WORKERS,
-        f"clamp_min(sum {_BY} ({metrics.DESIRED_WORKERS.name}) - (sum {_BY} ({metrics.WORKERS.name}) or"
-        f" (sum {_BY} ({metrics.DESIRED_WORKERS.name}) * 0)), 0)",
+        f"clamp_min(max {_BY} ({metrics.DESIRED_WORKERS.name}) - (max {_BY} ({metrics.WORKERS.name}) or"
+        f" (max {_BY} ({metrics.DESIRED_WORKERS.name}) * 0)), 0)",
     )
 
 
@@ -84,7 +86,7 @@ def _alerts(conditions: Iterable[Condition]) -> Iterator[Rule]:
     )
     yield _alert(
         "LorafleetLeasesExpire",
-        f"sum by (site) (increase({metrics.LEASES_EXPIRED.name}[15m])) > 3",
+        f"sum by (site) (max by (site, release) (increase({metrics.LEASES_EXPIRED.name}[15m]))) > 3",
         "0m",
         "warning",
         "Workers of site {{ $labels.site }} go silent: {{ $value }} leases ran out in 15 minutes.",

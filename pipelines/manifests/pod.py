@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lorafleet.contracts.site import Site
+from lorafleet.contracts.site import Cloud, Site
 from pipelines.manifests.release import DIGEST
 
 USER = 10001
@@ -50,6 +50,11 @@ class Container:
     env: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     mounts: Sequence[Mapping[str, Any]] = ()
+
+
+def _own_taints(site: Site) -> tuple[str, ...]:
+    """Taints that a cloud itself puts on its spot nodes."""
+    return ("kubernetes.azure.com/scalesetpriority",) if site.cloud is Cloud.AZURE else ()
 
 
 def image(site: Site, name: str) -> str:
@@ -111,7 +116,7 @@ def pod_spec(
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "tolerations": [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}],
+        "tolerations": [{"key": key, "operator": "Exists", "effect": "NoSchedule"} for key in (GPU, *_own_taints(site))],
         "containers": [container(described) for described in containers],
         "volumes": [*own, *map(dict, volumes)],
         **extra,

@@ -180,9 +180,9 @@ def test_where_an_image_goes(tmp_path: Path) -> None:
     image = pinned(f"registry.example.org/example/lora-trainer@{DIGEST}")
     places = [str(place) for place in of_fleet(image, ROOT / "fleet.yaml", None)]
     assert places == [
-        f"123456789012.dkr.ecr.eu-central-1.amazonaws.com/example/lora-trainer@{DIGEST}",
-        f"us-west1-docker.pkg.dev/example-project/example/lora-trainer@{DIGEST}",
-        f"example.azurecr.io/example/lora-trainer@{DIGEST}",
+        f"123456789012.dkr.ecr.eu-central-1.amazonaws.com/lorafleet-aws-eu-central-1/lora-trainer@{DIGEST}",
+        f"us-west1-docker.pkg.dev/example-project/lorafleet-gcp-us-west1/lora-trainer@{DIGEST}",
+        f"exampleazurewesteuropeb41832.azurecr.io/lora-trainer@{DIGEST}",
     ]
     assert [str(place) for place in of_words(image, ["b.example/x/", "b.example/x"])] == [f"b.example/x/lora-trainer@{DIGEST}"]
     for word in ("https://b.example", "nothost", ""):

@@ -107,6 +107,13 @@ def test_each_clouds_workload_identity() -> None:
     assert made("aws-eu-central-1")[0]["spec"]["template"]["metadata"]["annotations"] == {}
 
 
+def test_workers_land_on_the_spot_nodes_of_every_cloud() -> None:
+    keys = {name: [each["key"] for each in made(name)[0]["spec"]["template"]["spec"]["tolerations"]] for name in NAMES}
+    gpu = "nvidia.com/gpu"
+    azure = [gpu, "kubernetes.azure.com/scalesetpriority"]
+    assert keys == {"aws-eu-central-1": [gpu], "gcp-us-west1": [gpu], "azure-westeurope": azure, "local": [gpu]}
+
+
 def test_the_worker_is_told_where_it_is() -> None:
     container = made("gcp-us-west1")[0]["spec"]["template"]["spec"]["containers"][0]
     env = {entry["name"]: entry["value"] for entry in container["env"]}
