@@ -38,7 +38,11 @@ FROM python AS code
 COPY lorafleet /opt/lorafleet/code/lorafleet
 COPY pipelines /opt/lorafleet/code/pipelines
 COPY trainer /opt/lorafleet/code/trainer
+ARG REVISION=unknown
+# The revision is in a file, too: for buildah 1.28 a label with another argument is no other label, and it would take the last
+# build's from its cache.
 RUN mkdir /opt/lorafleet/bin \
+ && echo "${REVISION}" > /opt/lorafleet/revision \
  && printf '#!/opt/lorafleet/venv/bin/python\nimport sys\n\nfrom lorafleet.cli import main\n\nsys.exit(main())\n' \
     > /opt/lorafleet/bin/lorafleet \
  && chmod -R u=rwX,go=rX /opt/lorafleet \

@@ -11,13 +11,16 @@ export PYTHONNOUSERSITE := 1
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help demo test lint format lock engines bench clean docs
+.PHONY: help demo test lint format lock engines engines-image engines-bench release-local bench clean docs
 
 help:
 	@echo 'make demo     train a LoRA on real photographs, in about two minutes'
 	@echo 'make test     the tests that need no engine'
 	@echo 'make lint     ruff, mypy, import-linter'
-	@echo 'make engines  the tests against real servers: S3, Orca, Kubernetes, PostgreSQL, Chromium (half an hour)'
+	@echo 'make engines  the tests against real servers: S3, Orca, Pulumi, Kubernetes, PostgreSQL, Chromium (40 minutes)'
+	@echo 'make engines-image   the image, really built, and its pod on a real kubelet (root, buildah, containerd, 25 GB)'
+	@echo 'make engines-bench   the clocks of a rollback, over and over'
+	@echo 'make release-local   from source to a released image, on this machine'
 	@echo 'make bench    the benchmarks of docs/benchmarks.md'
 	@echo 'make lock     resolve requirements/*.txt anew'
 
@@ -41,11 +44,33 @@ demo: $(VENV)/.synced
 test: $(VENV)/.synced
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope
 
+# They install torch's 3 GB into an image and run it on a kubelet: root, buildah and containerd, 25 GB of disk.
+IMAGE_TESTS := tests/engines/test_image_build.py tests/engines/test_release_local.py tests/engines/test_trainer_pod.py
+
 engines: $(VENV)/.synced
 	@tests/engines/s3/build.sh
 	@tests/engines/kubernetes/build.sh
 	@tests/engines/orca/build.sh
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/engines tests/browser
+	@tests/engines/pulumi/build.sh
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/engines tests/browser $(addprefix --ignore=,$(IMAGE_TESTS))
+
+engines-image: $(VENV)/.synced
+	@tests/engines/kubernetes/build.sh
+	@tests/engines/orca/build.sh
+	@tests/engines/node/build.sh
+	@tests/engines/image/build.sh
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(IMAGE_TESTS)
+
+release-local: $(VENV)/.synced
+	@tests/engines/kubernetes/build.sh
+	@tests/engines/orca/build.sh
+	@tests/engines/image/build.sh
+	@PYTHONPATH=.:tests/plugin $(BIN)/python -m tests.engines.image.release_local $(TARGET)
+
+engines-bench: $(VENV)/.synced
+	@tests/engines/kubernetes/build.sh
+	@tests/engines/orca/build.sh
+	@OMP_NUM_THREADS=1 PYTHONPATH=tests/plugin $(BIN)/python -m benchmarks.rollback_clocks --trials 10
 
 lint: $(VENV)/.synced
 	@$(BIN)/ruff check .
@@ -60,6 +85,7 @@ format: $(VENV)/.synced
 docs: $(VENV)/.synced
 	@$(BIN)/python -m lorafleet.contracts.schemas docs
 	@$(BIN)/python -m pipelines.lint.page docs/release-rules.md
+	@$(BIN)/python -m infra.policy.page docs/infra-policies.md
 
 bench: $(VENV)/.synced
 	@$(BIN)/python benchmarks/image_vs_diffusers.py
@@ -71,6 +97,9 @@ lock: $(VENV)/.synced
 	@$(LOCK) --extra dev pyproject.toml -o requirements/dev.txt
 	@$(LOCK) --extra trainer pyproject.toml -c requirements/dev.txt -o requirements/trainer.txt
 	@$(LOCK) pyproject.toml -c requirements/dev.txt -o requirements/base.txt
+	@$(LOCK) --extra console pyproject.toml -c requirements/dev.txt -o requirements/console.txt
+	@$(LOCK) --extra image pyproject.toml -c requirements/dev.txt -o requirements/image.txt
+	@echo torch | $(LOCK) - -c requirements/trainer.txt -o requirements/torch.txt
 	@$(LOCK) requirements/uv.in -o requirements/uv.txt
 
 clean:

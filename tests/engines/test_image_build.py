@@ -129,6 +129,16 @@ def test_the_same_source_gives_the_same_digest_without_any_cache(builds: Builds,
     assert again["digest"] == console["digest"]
 
 
+def test_the_revision_is_not_the_last_builds(builds: Builds, console: dict[str, Any], tmp_path: Path) -> None:
+    source = shutil.copytree(builds.source, tmp_path / "source")
+    for words in (["init"], ["-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "--allow-empty", "-m", "first"]):
+        subprocess.run(["git", "-C", str(source), *words], check=True, capture_output=True)
+    built = builds.build("console", source=source)
+    labels = builds.inspect(built["image"])["Config"]["Labels"]
+    assert labels["org.opencontainers.image.revision"] == built["revision"]
+    assert built["revision"] != console["revision"]
+
+
 def test_a_code_change_ships_one_small_layer(builds: Builds, console: dict[str, Any], place: str, tmp_path: Path) -> None:
     source = shutil.copytree(builds.source, tmp_path / "source")
     with (source / "trainer" / "loop.py").open("a") as file:

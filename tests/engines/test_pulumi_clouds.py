@@ -68,7 +68,7 @@ class Built:
         assert self.stack.made() == self.there()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("site", SITES, ids=[each.name for each in SITES])
 def test_the_life_of_a_site(site: Site, tmp_path: Path) -> None:
     engine = Engine(tmp_path)

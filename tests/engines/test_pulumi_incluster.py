@@ -42,14 +42,7 @@ def home(tmp_path: Path) -> Iterator[Cluster]:
         yield cluster
 
 
-@pytest.fixture
-def eks(tmp_path: Path) -> Iterator[Cluster]:
-    """What stands behind the endpoint of a cluster that the stand-in of AWS has made."""
-    with cluster_site.running("eks", tmp_path / "eks") as cluster:
-        yield cluster
-
-
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_the_life_of_a_site_of_ones_own(home: Cluster, tmp_path: Path) -> None:
     stack = Engine(tmp_path / "engine", {"KUBECONFIG": str(home.kubeconfig)}).add_stack("local-incluster")
     bed = Bed(stack, home)
@@ -135,27 +128,37 @@ def _leaves_nothing(bed: Bed, before: set[tuple[str, str, str]]) -> None:
     assert not bed.stack.made()
 
 
-@pytest.mark.timeout(600)
-def test_a_clouds_site_is_reached_by_what_its_cloud_stack_tells(eks: Cluster, tmp_path: Path) -> None:
+@pytest.fixture
+def managed(tmp_path: Path) -> Iterator[Cluster]:
+    """What stands behind the endpoint of a cluster that the stand-in of a cloud has made."""
+    with cluster_site.running("managed", tmp_path / "managed") as cluster:
+        yield cluster
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", ["aws-eu-central-1", "gcp-us-west1"])
+def test_a_clouds_site_is_reached_by_what_its_cloud_stack_tells(name: str, managed: Cluster, tmp_path: Path) -> None:
     """Both stacks of a site: the endpoint, the authority and the login of the first are all that the second has."""
     engine = Engine(tmp_path / "engine")
     engine.store.mkdir()
-    cluster_site.address(eks).write(engine.store)
-    cloud = engine.add_stack("aws-eu-central-1")
+    cluster_site.address(managed).write(engine.store)
+    cloud = engine.add_stack(name)
     made = cloud.up()
     assert made.code == 0, made.text
     told = CloudOutputs.model_validate(cloud.outputs()[EXPORT])
-    cluster_site.stand_in_for_the_login(engine.tools, told.login_command, eks)
+    cluster_site.stand_in_for_the_login(engine.tools, told.login_command, managed)
 
-    inside = engine.add_stack("aws-eu-central-1-incluster")
+    inside = engine.add_stack(f"{name}-incluster")
     inside.change_config(keda={"chart": str(cluster_site.keda_chart(tmp_path))})
     made = inside.up()
     assert made.code == 0, made.text
     _is_clean_twice(inside)
     site = Site.model_validate(inside.outputs()[SITE_EXPORT])
     assert site.cluster.identifier == told.cluster.identifier
-    # A cloud tells the API which group Spinnaker's role is in; here the administrator says so in its place.
-    spinnaker = Caller(eks, user="spinnaker-of-the-cloud", group=told.spinnaker_subject.name)
+    # A cloud tells the API which user or group Spinnaker is; here the administrator says so in its place.
+    who = told.spinnaker_subject
+    named = {"user": who.name} if who.kind == "User" else {"user": "spinnaker-of-the-cloud", "group": who.name}
+    spinnaker = Caller(managed, **named)
     listed = {Right(site.namespace, each.group, each.resource, verb) for each in RIGHTS for verb in each.verbs}
     assert spinnaker.allowed(site.namespace) == listed
     assert not spinnaker.allowed("")

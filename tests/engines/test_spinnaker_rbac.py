@@ -70,7 +70,12 @@ def test_it_may_nothing_elsewhere(bed: Bed, namespace: str) -> None:
 
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
 _ROLE_REF = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
-_POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "own"}, "spec": {"containers": [{"name": "own", "image": "own"}]}}
+_POD: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "own"},
+    "spec": {"containers": [{"name": "own", "image": "own"}]},
+}
 _ALL = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
 _TOKEN = "kubernetes.io/service-account-token"
 _SUBJECT = {"kind": "ServiceAccount", "name": "spinnaker", "namespace": "lorafleet-deployers"}
@@ -135,7 +140,9 @@ def test_it_is_refused(bed: Bed, attempt: str) -> None:
 
 
 def test_it_cannot_be_another(bed: Bed) -> None:
-    answer = bed.spinnaker.ask("GET", "/api/v1/secrets", **{"Impersonate-User": "admin", "Impersonate-Group": "system:masters"})
+    answer = bed.spinnaker.ask(
+        "GET", "/api/v1/secrets", headers={"Impersonate-User": "admin", "Impersonate-Group": "system:masters"}
+    )
     assert answer.status_code == 403
 
 

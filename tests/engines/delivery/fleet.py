@@ -7,6 +7,7 @@ from typing import Any
 from lorafleet.contracts.fleet import FleetSpec
 from lorafleet.contracts.site import Site
 from tests.engines.kubernetes.cluster import Cluster
+from tests.engines.kubernetes.control_plane import ControlPlane
 
 _KEDA = Path(__file__).parent.parent / "kubernetes" / "keda-crd.yaml"
 OLD = "sha256:" + "0" * 64
@@ -36,7 +37,7 @@ def spec(application: str, console: str, **changes: Any) -> FleetSpec:
     return FleetSpec.model_validate(_merged(written, changes))
 
 
-def site(cluster: Cluster, namespace: str, registry: str = "registry.lorafleet.test/example") -> Site:
+def site(cluster: ControlPlane, namespace: str, registry: str = "registry.lorafleet.test/example") -> Site:
     """The facts of a cluster, as the stack that built it would export them."""
     return Site.model_validate(
         {
@@ -45,7 +46,7 @@ def site(cluster: Cluster, namespace: str, registry: str = "registry.lorafleet.t
             "region": "test",
             "cluster": {
                 "name": cluster.name,
-                "endpoint": f"https://127.0.0.1:{cluster.port}",
+                "endpoint": f"https://{cluster.address}:{cluster.port}",
                 "ca": "UExBQ0VIT0xERVI=",
                 "identifier": cluster.name,
                 "kubeconfig_command": ["cat", "kubeconfig"],

@@ -4,7 +4,7 @@ import os
 import secrets
 import shutil
 import subprocess
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -83,8 +83,8 @@ class Enclosure:
         """See the class. The cgroups are the machine's and are removed one by one."""
         self._first.kill()
         for controller in self._controllers():
-            groups = [Path(folder) for folder, _, _ in os.walk(controller / self.cgroup, topdown=False)]
-            wait_until(lambda groups=groups: _removed(groups), 20, f"the end of {self.cgroup}'s processes")
+            folder = controller / self.cgroup
+            wait_until(partial(_removed, folder), 20, f"the end of what ran in {folder}")
 
     def show(self, file: Path, at: str) -> None:
         """Processes in the enclosure see ``file`` at this path."""
@@ -124,20 +124,18 @@ class Enclosure:
         return [each for each in _CGROUPS.iterdir() if each.name != "unified" and each.is_dir() and not each.is_symlink()]
 
 
-def _run(words: list[str], environment: Mapping[str, str] | None = None) -> str:
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+def _run(words: list[str]) -> str:
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(words)}: {done.stderr.strip()}")
     return done.stdout
 
 
-def _removed(groups: list[Path]) -> bool:
-    """Whether the groups are gone; each goes once its processes are."""
-    for group in groups:
+def _removed(folder: Path) -> bool:
+    """Whether a cgroup is gone, with those in it; each goes once its processes have."""
+    for group, _, _ in os.walk(folder, topdown=False):
         try:
-            group.rmdir()
-        except FileNotFoundError:
-            continue
+            Path(group).rmdir()
         except OSError:
             return False
     return True

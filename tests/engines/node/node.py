@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Self
 
@@ -63,8 +64,9 @@ class Node(ControlPlane):
         finally:
             for server in self._servers.values():
                 server.kill()
-            for left in ("containerd", "containerd-state", "kubelet"):
-                shutil.rmtree(self.folder / left, ignore_errors=True)
+            # A hundred thousand files, for which shutil would need a minute.
+            left = [str(self.folder / name) for name in ("containerd", "containerd-state", "kubelet")]
+            subprocess.run(["rm", "-rf", *left], check=True)
 
     def add_registry(self, host: str, address: str) -> None:
         """Images of registry ``host`` are pulled from ``address``."""

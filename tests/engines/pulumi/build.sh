@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds Pulumi's engine, its Python language host and its Kubernetes provider from the Go modules pinned in the folders beside this
-# file, into ${ENGINES_HOME:-~/.cache/lorafleet-engines}/bin. Needs Go 1.25 or newer, Python 3 and a C compiler.
+# file, into ${ENGINES_HOME:-~/.cache/lorafleet-engines}/bin. Needs Go 1.25 or newer and Python 3.
 # About 1,120 CPU seconds and 3.2 GiB of memory the first time; nothing to do while the pins stay the same.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)

@@ -29,7 +29,7 @@ POLICIES = ("--policy-pack", str(ROOT / "infra/policy"))
 """The words with which the engine holds a program against the project's rules."""
 CLOUDS = ("aws", "gcp", "azure-native")
 _BUILD = "tests/engines/pulumi/build.sh"
-_LONGEST = 180
+_LONGEST = 240
 """Seconds that one command of Pulumi's may take."""
 
 
@@ -161,7 +161,7 @@ class Stack:
         """``up`` that gets Ctrl-C as soon as ``when()`` is true."""
 
         def press(process: "subprocess.Popen[bytes]") -> None:
-            wait_until(when, 60, "the interrupted up reached its middle", every=0.02)
+            wait_until(when, 120, "the interrupted up reached its middle", every=0.02)
             os.killpg(process.pid, signal.SIGINT)
 
         return self._run(("up", "--yes", "--skip-preview", "--stack", self.name), environment, press)

@@ -60,7 +60,9 @@ class Caller:
         if self.user:
             self._session.headers.update({"Impersonate-User": self.user, "Impersonate-Group": self.group})
 
-    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, **headers: str) -> requests.Response:
+    def ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
+    ) -> requests.Response:
         url = f"https://127.0.0.1:{self.cluster.port}{path}"
         return self._session.request(method, url, json=body, headers=headers, timeout=10)
 

@@ -1,4 +1,8 @@
-"""``python -m tests.engines.pulumi.cloud_standin PACKAGE VERSION``: prints its port, as the engine expects, and serves."""
+"""A resource provider for Pulumi's engine that stands in for AWS, Google Cloud or Azure: the same protocol, no cloud behind it.
+
+``python -m tests.engines.pulumi.cloud_standin PACKAGE VERSION`` prints its port, as the engine expects, and serves. What it proves and
+what it cannot stands in docs/decisions/0015-a-stand-in-for-three-clouds.md.
+"""
 
 import os
 import signal

@@ -1,6 +1,7 @@
 """Pulumi's property values on the wire: unknown and secret ones, and the differences between two."""
 
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Any, Literal
 
 from google.protobuf import json_format
@@ -61,9 +62,8 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Chang
         for key in sorted(old.keys() | new.keys()):
             yield from differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
     elif isinstance(old, list) and isinstance(new, list):
-        for number in range(max(len(old), len(new))):
-            pair = [side[number] if number < len(side) else None for side in (old, new)]
-            yield from differences(*pair, f"{path}[{number}]")
+        for number, (before, after) in enumerate(zip_longest(old, new)):
+            yield from differences(before, after, f"{path}[{number}]")
     elif old != new:
         yield path, "ADD" if old is None else "DELETE" if new is None else "UPDATE"
 
