@@ -148,7 +148,7 @@ def up(site: SiteName, yes: Yes = False, pack: Pack = True, project: Project = _
     from infra.engine import walk
     from infra.engine.showing import showing
 
-    _ask_or_refuse(yes, as_json)
+    _ask_or_refuse(project, site, yes, as_json)
     with showing(as_json=as_json) as show:
         changed = walk.up(_walk(project, site, show, pack=pack), ask=not yes)
         show.say(f"{site} is up, {changed} resources changed" if changed else f"{site} is up, nothing to change")
@@ -177,7 +177,7 @@ def refresh(site: SiteName, yes: Yes = False, project: Project = _HERE, as_json:
     from infra.engine import walk
     from infra.engine.showing import showing
 
-    _ask_or_refuse(yes, as_json)
+    _ask_or_refuse(project, site, yes, as_json)
     if not yes and not typer.confirm(f"Take what is there into the states of {site}?"):
         raise Interrupted("nothing was changed")
     with showing(as_json=as_json) as show:
@@ -191,7 +191,7 @@ def destroy(site: SiteName, yes: Yes = False, project: Project = _HERE, as_json:
     from infra.engine import walk
     from infra.engine.showing import showing
 
-    _ask_or_refuse(yes, as_json)
+    _ask_or_refuse(project, site, yes, as_json)
     if not yes and typer.prompt(f"This deletes {site} and everything in it. Type the site's name to go on") != site:
         raise Interrupted("that was not the site's name; nothing was deleted")
     with showing(as_json=as_json) as show:
@@ -290,7 +290,10 @@ def _agree(stack: str, changes: int) -> None:
         raise Interrupted(f"{stack} was not changed")
 
 
-def _ask_or_refuse(yes: bool, as_json: bool) -> None:
+def _ask_or_refuse(project: Path, site: str, yes: bool, as_json: bool) -> None:
+    from infra.sites.stacks import find_site, project_root
+
+    find_site(project_root(project), site)
     if not yes and (as_json or not sys.stdin.isatty()):
         raise UsageError("there is nobody to ask", hint="give --yes")
 
