@@ -8,6 +8,7 @@ Run it by ``make engines-bench``, which builds the engines, on a machine with no
 
 import argparse
 import json
+import logging
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -44,6 +45,7 @@ def run(trials: int, at_once: int) -> dict[str, list[Clocks]]:
         orca = OrcaEngine(folder / "orca", {name: cluster.kubeconfig for name, cluster in sites.items()}, HOSTS, authority)
         stack.callback(orca.stop)
         orca.start()
+        (folder / "console").mkdir()
         console = RealConsole(authority, folder / "console", sites)
         stack.callback(console.close)
         stack.callback(Echo(orca).close)
@@ -78,6 +80,8 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=2, help="trials side by side")
     parser.add_argument("--json", action="store_true")
     wanted = parser.parse_args()
+    # A player that is refused is what a take-back is for.
+    logging.getLogger("tests.engines.delivery.players").setLevel(logging.ERROR)
     found = run(wanted.trials, wanted.at_once)
     if wanted.json:
         print(json.dumps({name: [asdict(each) for each in clocks] for name, clocks in found.items()}, indent=2))

@@ -203,9 +203,9 @@ def test_a_program_that_breaks_the_rules_is_blocked(tmp_path: Path) -> None:
         'cloud = gcp.Provider("gcp", project="example-project", region="us-west1")\n'
         'gcp.storage.Bucket("open", name="open", location="EU", opts=pulumi.ResourceOptions(provider=cloud))\n'
     )
-    refused = engine.add_stack("bad", {}).up(*POLICIES)
+    refused = engine.add_stack("bad", {}).run("up", "--yes", "--stack", "bad", *POLICIES)
     assert refused.code != 0
-    assert "Nothing in a store can be public" in refused.text
+    assert "[mandatory]  POL123  (gcp:storage/bucket:Bucket: open)" in refused.text
     assert not list(Store(engine.store).all())
 
 

@@ -120,8 +120,8 @@ class Stack:
     name: str
     file: Path
 
-    def up(self, *words: str, **environment: str) -> Ran:
-        return self._operation("up", "--yes", "--skip-preview", *words, **environment)
+    def up(self, **environment: str) -> Ran:
+        return self._operation("up", "--yes", "--skip-preview", **environment)
 
     def preview(self, *words: str, **environment: str) -> Ran:
         return self._operation("preview", *words, **environment)
