@@ -1,5 +1,6 @@
 """A real console for the API's tests: uvicorn on a free port, SQLite in a file, two folders as stores."""
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -15,6 +16,9 @@ from lorafleet.console.server import ConsoleServer
 from lorafleet.console.settings import Settings
 from lorafleet.console.store.ledger import open_ledger
 from tests.unit.console.api.running_console import RELEASE, HttpWorker, RunningConsole, StartConsole, new_dataset, quick_client
+
+
+_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +78,8 @@ def worker(console: RunningConsole) -> Iterator[Callable[..., HttpWorker]]:
     made: list[HttpWorker] = []
 
     def make(**options: Any) -> HttpWorker:
+        # One that asks again under its name gives back the lease that it never began.
+        options.setdefault("name", f"worker-{next(_numbers)}")
         made.append(HttpWorker(options.pop("console", console), **options))
         return made[-1]
 
