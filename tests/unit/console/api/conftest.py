@@ -17,7 +17,6 @@ from lorafleet.console.settings import Settings
 from lorafleet.console.store.ledger import open_ledger
 from tests.unit.console.api.running_console import RELEASE, HttpWorker, RunningConsole, StartConsole, new_dataset, quick_client
 
-
 _numbers = itertools.count(1)
 
 
