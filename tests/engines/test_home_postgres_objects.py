@@ -49,11 +49,16 @@ def get(cluster: Cluster, *words: str) -> dict[str, Any]:
     return found
 
 
+def _pods(cluster: Cluster) -> dict[str, dict[str, Any]]:
+    """The namespace's pods by name; a dump's may be among them."""
+    return {pod["metadata"]["name"]: pod for pod in get(cluster, "pods")["items"]}
+
+
 def test_its_namespace_lets_its_pod_in(cluster: Cluster) -> None:
-    wait_until(lambda: get(cluster, "pods")["items"], 30, "the StatefulSet's pod")
+    wait_until(lambda: "postgres-0" in _pods(cluster), 30, "the StatefulSet's pod")
     labels = get(cluster, "namespace", NAMESPACE)["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
-    (pod,) = get(cluster, "pods")["items"]
+    pod = _pods(cluster)["postgres-0"]
     # What a wrong name would have been dropped of.
     assert {each["name"] for each in pod["spec"]["volumes"]} == {"config", "tls", "secrets", "run", "volume", "shm"}
     assert pod["spec"]["containers"][0]["startupProbe"]["failureThreshold"] == 720
@@ -61,7 +66,7 @@ def test_its_namespace_lets_its_pod_in(cluster: Cluster) -> None:
 
 def test_its_quota_has_room_for_its_service_and_a_dump(cluster: Cluster) -> None:
     cluster.kubectl("-n", NAMESPACE, "create", "job", "now", "--from=cronjob/postgres-dump")
-    wait_until(lambda: len(get(cluster, "pods")["items"]) == 2, 30, "the dump's pod")
+    wait_until(lambda: len(_pods(cluster)) == 2, 30, "the dump's pod")
     assert get(cluster, "service", "postgres-peer")["spec"]["loadBalancerSourceRanges"] == ["198.51.100.7/32"]
     used = get(cluster, "resourcequota", "room")["status"]["used"]
     assert (used["services.loadbalancers"], used["persistentvolumeclaims"]) == ("1", "2")
