@@ -103,9 +103,10 @@ def _is_built_over_a_fault_and_an_interruption(built: Built, site: Site, planned
     assert 0 < len(before) < planned
     built.assert_nothing_forgotten()
 
-    interrupted = built.stack.interrupted_up(lambda: len(built.there()) > len(before) + 3, **{DELAY: "0.4"})
+    interrupted = built.stack.interrupted_up(lambda: len(built.there()) > len(before), **{DELAY: "0.4"})
     assert interrupted.code != 0, interrupted.text
-    assert len(before) + 3 < len(built.there()) < planned
+    # What was being made side by side when Ctrl-C came is finished: where little was left, that may be all of it.
+    assert len(before) < len(built.there()) <= planned
     built.assert_nothing_forgotten()
 
     resumed = built.stack.up()

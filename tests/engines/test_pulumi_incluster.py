@@ -43,6 +43,8 @@ def home(tmp_path: Path) -> Iterator[Cluster]:
 
 
 @pytest.mark.timeout(900)
+# Kubernetes empties namespaces with growing pauses: on a busy machine that alone has taken minutes.
+@pytest.mark.timeout(900)
 def test_the_life_of_a_site_of_ones_own(home: Cluster, tmp_path: Path) -> None:
     stack = Engine(tmp_path / "engine", {"KUBECONFIG": str(home.kubeconfig)}).add_stack("local-incluster")
     bed = Bed(stack, home)
