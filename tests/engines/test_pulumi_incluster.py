@@ -43,8 +43,6 @@ def home(tmp_path: Path) -> Iterator[Cluster]:
 
 
 @pytest.mark.timeout(900)
-# Kubernetes empties namespaces with growing pauses: on a busy machine that alone has taken minutes.
-@pytest.mark.timeout(900)
 def test_the_life_of_a_site_of_ones_own(home: Cluster, tmp_path: Path) -> None:
     stack = Engine(tmp_path / "engine", {"KUBECONFIG": str(home.kubeconfig)}).add_stack("local-incluster")
     bed = Bed(stack, home)
@@ -125,6 +123,9 @@ def _leaves_nothing(bed: Bed, before: set[tuple[str, str, str]]) -> None:
     opened = bed.stack.up()
     assert opened.code == 0, opened.text
     gone = bed.stack.destroy()
+    if gone.code != 0 and "timed out" in gone.text.lower():
+        # The provider waits five minutes for a namespace. On a busy machine Kubernetes once took longer; then the same command goes on.
+        gone = bed.stack.destroy()
     assert gone.code == 0, gone.text
     assert bed.there() == before
     assert not bed.stack.made()
