@@ -1,13 +1,11 @@
 """The page of all rules: ``python -m infra.policy.page docs/infra-policies.md``."""
 
-import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from infra.policy.rule import Rule, StackRule
 from infra.policy.rules import RULES
-from lorafleet.contracts.outcomes import ExitCode
+from lorafleet.contracts.generated_pages import write_page
 
 _INTRODUCTION = """# Rules of the policy pack
 
@@ -45,14 +43,7 @@ def _places(rule: Rule | StackRule) -> list[str]:
 
 def main(arguments: Sequence[str]) -> int:
     """Write the page to the path that ``arguments`` names, unless ``CI`` is set, and return the exit code."""
-    if len(arguments) != 1 or os.environ.get("CI"):
-        print(
-            "error: name one file, and run it on your own machine (python -m infra.policy.page docs/infra-policies.md)",
-            file=sys.stderr,
-        )
-        return ExitCode.USAGE
-    Path(arguments[0]).write_text(render(), encoding="utf-8")
-    return ExitCode.FINISHED
+    return write_page(arguments, render, "python -m infra.policy.page docs/infra-policies.md")
 
 
 if __name__ == "__main__":

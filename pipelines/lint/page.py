@@ -1,11 +1,9 @@
 """The page of all rules: ``python -m pipelines.lint.page docs/release-rules.md``."""
 
-import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from lorafleet.contracts.outcomes import ExitCode
+from lorafleet.contracts.generated_pages import write_page
 from pipelines.lint import RULES
 
 _INTRODUCTION = """# Rules of `lorafleet release lint`
@@ -29,14 +27,7 @@ def _cell(text: str) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Write the page to the path that ``arguments`` names, unless ``CI`` is set, and return the exit code."""
-    if len(arguments) != 1 or os.environ.get("CI"):
-        print(
-            "error: name one file, and run it on your own machine (python -m pipelines.lint.page docs/release-rules.md)",
-            file=sys.stderr,
-        )
-        return ExitCode.USAGE
-    Path(arguments[0]).write_text(render(), encoding="utf-8")
-    return ExitCode.FINISHED
+    return write_page(arguments, render, "python -m pipelines.lint.page docs/release-rules.md")
 
 
 if __name__ == "__main__":

@@ -40,7 +40,6 @@ class Ranks:
         self._failure: Ended | None = None
         self._lock = threading.Lock()
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._watchers: list[threading.Thread] = []
 
     def __enter__(self) -> "Ranks":
         if self._task.ranks > 1:
@@ -86,9 +85,7 @@ class Ranks:
         self._processes.append(process)
         assert process.stdin is not None
         LineWriter(process.stdin.fileno()).write(self._task)
-        watcher = threading.Thread(target=self._watch, args=(rank, process, reading), name=f"rank-{rank}", daemon=True)
-        watcher.start()
-        self._watchers.append(watcher)
+        threading.Thread(target=self._watch, args=(rank, process, reading), name=f"rank-{rank}", daemon=True).start()
 
     def _watch(self, rank: int, process: subprocess.Popen[bytes], reading: int) -> None:
         told = None

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -30,20 +30,17 @@ class Mirrored:
     done: Done
 
 
-def mirror_outputs(
-    source: Store, target: Store, verify: bool = False, started: Callable[[ObjectFacts], None] = lambda _: None
-) -> Iterator[Mirrored]:
+def mirror_outputs(source: Store, target: Store, verify: bool = False) -> Iterator[Mirrored]:
     """Copy every finished file that ``target`` lacks, and yield them all, by key. Nothing is ever deleted.
 
-    Each is verified by SHA-256 on its way. ``verify`` reads back what is there already as well, and repairs it. ``started`` is told
-    before an object is copied.
+    Each is verified by SHA-256 on its way. ``verify`` reads back what is there already as well, and repairs it.
 
     Raises:
         StoreError: a store does not answer or refuses, or the source's own copy is damaged; what was copied stays.
     """
     for facts in source.list("jobs/"):
         if layout.is_output(facts.key):
-            yield _mirror(source, target, facts, verify, started)
+            yield _mirror(source, target, facts, verify)
 
 
 @dataclass(frozen=True)
@@ -52,12 +49,11 @@ class _Note:
     sha256: str
 
 
-def _mirror(source: Store, target: Store, facts: ObjectFacts, verify: bool, started: Callable[[ObjectFacts], None]) -> Mirrored:
+def _mirror(source: Store, target: Store, facts: ObjectFacts, verify: bool) -> Mirrored:
     note = _read_note(target, facts.key)
     there = note is not None and note.size == facts.size and target.head(facts.key) == facts
     if note is not None and there and (not verify or target.digest(facts.key) == note.sha256):
         return Mirrored(facts.key, facts.size, Done.THERE)
-    started(facts)
     sha256 = source.digest(facts.key)
     if sha256 is None:
         raise ObjectMissing("the object went while it was copied", where=f"{source.name}/{facts.key}")
