@@ -4,22 +4,10 @@
 # About 740 CPU seconds the first time; nothing to do while the pins stay the same.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-home=${ENGINES_HOME:-$HOME/.cache/lorafleet-engines}
-bin=$home/bin
 version=v1.33.3
 pins=$(cat "$here/go.mod" "$here/go.sum" | sha256sum | cut -d' ' -f1)
-
-build() { # name package [linker flags]
-  if [ -x "$bin/$1" ] && [ "$(cat "$bin/$1.pins" 2>/dev/null)" = "$pins" ]; then
-    return 0
-  fi
-  command -v go >/dev/null || { echo "error: the Kubernetes control plane is built from source: install Go 1.25 or newer" >&2; exit 1; }
-  mkdir -p "$bin"
-  echo "building $1 …"
-  (cd "$here" && GOFLAGS=-mod=readonly CGO_ENABLED=0 go build -p 2 -trimpath -ldflags "-s -w ${3:-}" -o "$bin/$1.new" "$2")
-  mv "$bin/$1.new" "$bin/$1"
-  echo "$pins" >"$bin/$1.pins"
-}
+what="the Kubernetes control plane"
+. "$here/../go_build.sh"
 
 component=k8s.io/component-base/version
 flags="-X $component.gitVersion=$version -X $component.gitMajor=1 -X $component.gitMinor=33"
