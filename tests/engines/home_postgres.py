@@ -33,6 +33,7 @@ class PostgresPod:
         )
         for path in (self.volume, self._tls, self._secrets, self.run_folder):
             path.mkdir()
+        give_away(self.folder)
         self._authority = authority
         self._environment = {
             "PATH": f"{binaries}:/usr/bin:/bin",
@@ -146,14 +147,15 @@ class PostgresPod:
     def _write(self, path: Path, content: bytes) -> None:
         path.write_bytes(content)
         path.chmod(0o600)
-        self.give_away()
+        give_away(path)
 
-    def give_away(self) -> None:
-        """Everything in the folder belongs to the server's user, as a pod's volume does."""
-        if os.geteuid() == 0:
-            user = pwd.getpwnam("postgres")
-            for path in (self.folder, *self.folder.rglob("*")):
-                os.chown(path, user.pw_uid, user.pw_gid)
+
+def give_away(top: Path) -> None:
+    """A file, or a folder with all in it, belongs to the server's user, as a pod's volume does."""
+    if os.geteuid() == 0:
+        user = pwd.getpwnam("postgres")
+        for path in (top, *top.rglob("*")):
+            os.chown(path, user.pw_uid, user.pw_gid)
 
 
 def _as_user() -> list[str]:

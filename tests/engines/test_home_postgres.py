@@ -9,7 +9,7 @@ import pytest
 from postgres_server import MISSING, find_binaries
 
 from lorafleet.cli import main
-from tests.engines.home_postgres import PostgresPod
+from tests.engines.home_postgres import PostgresPod, give_away
 from tests.engines.pki import Authority
 from tests.engines.processes import wait_until
 from tests.unit.console.api.console_process import Serve, serving
@@ -183,7 +183,7 @@ def test_a_clone_that_was_interrupted_is_begun_again(home: PostgresPod, pods: Ex
     pod = new_standby(pods, home, authority)
     (pod.volume / "data.new").mkdir()
     (pod.volume / "data.new" / "half").touch()
-    pod.give_away()
+    give_away(pod.volume / "data.new")
     pod.start()
     assert not (pod.volume / "data" / "half").exists()
     assert not (pod.volume / "data.new").exists()
@@ -221,7 +221,7 @@ def test_the_newest_dumps_are_kept_and_can_be_read_back(home: PostgresPod) -> No
     for old in ("20250101T000000Z", "20250102T000000Z"):
         (dumps / f"fleet-{old}.dump").touch()
     (dumps / "fleet-20250103T000000Z.dump.part").touch()
-    home.give_away()
+    give_away(dumps)
     code, said = home.script("dump.sh", DUMPS=str(dumps), HOST="127.0.0.1", KEEP="2")
     assert (code, said.startswith("dump: wrote fleet-")) == (0, True), said
     names = sorted(path.name for path in dumps.iterdir())

@@ -36,14 +36,14 @@ class Workers(StrEnum):
 class Expected:
     """The end state: of the pipeline *release*, of the release in the console, of the workers by site, and whether *rollback* ran.
 
-    ``reason`` is part of what the console says of a release that was taken back.
+    ``reasons``: one of them is part of what the console says of a release that was taken back.
     """
 
     pipeline: str
     state: ReleaseState
     workers: dict[str, Workers]
     rollback: str | None = None
-    reason: str = ""
+    reasons: tuple[str, ...] = ("",)
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ _OLD = {EU: Workers.OLD, US: Workers.OLD}
 _NEW = {EU: Workers.NEW, US: Workers.NEW}
 
 
-def _taken_back(reason: str) -> Expected:
-    return Expected("TERMINAL", ReleaseState.ROLLED_BACK, _OLD, rollback="SUCCEEDED", reason=reason)
+def _taken_back(*reasons: str) -> Expected:
+    return Expected("TERMINAL", ReleaseState.ROLLED_BACK, _OLD, rollback="SUCCEEDED", reasons=reasons)
 
 
 # A site that was not reached keeps what it has; the quorum of one site lets the other go on.
@@ -88,12 +88,13 @@ FAULTS = (
     Fault("one site's API gone", Kind.SITE_API_GONE, _ONE_SITE, site=US),
     Fault("image missing in one registry", Kind.IMAGE_MISSING, _ONE_SITE, site=US),
     # The release pipeline cannot revoke meanwhile and removes nothing; the rollback pipeline asks again.
-    Fault("console gone for 20 s", Kind.CONSOLE_GONE, _taken_back("the rollback pipeline")),
+    # Orca's next poll comes within 15 s: early, the release's own call still finds nobody there; late, the console is back for it.
+    Fault("console gone for 20 s", Kind.CONSOLE_GONE, _taken_back("the rollback pipeline", "the candidate did not pass")),
     Fault("approval refused", Kind.APPROVAL_REFUSED, _taken_back("not promoted")),
     Fault("Orca killed and restarted", Kind.ORCA_KILLED, Expected("SUCCEEDED", ReleaseState.STABLE, _NEW)),
     Fault(
         "operator cancels",
         Kind.CANCELLED,
-        Expected("CANCELED", ReleaseState.ROLLED_BACK, _OLD, rollback="SUCCEEDED", reason="the rollback pipeline"),
+        Expected("CANCELED", ReleaseState.ROLLED_BACK, _OLD, rollback="SUCCEEDED", reasons=("the rollback pipeline",)),
     ),
 )

@@ -6,6 +6,7 @@ import functools
 import importlib
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -167,7 +168,9 @@ def run(
             loop.close()
             asyncio.set_event_loop(None)
 
-    contextvars.copy_context().run(isolated)
+    # In a thread of its own: Playwright leaves a loop running in the one that the tests run in.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(contextvars.copy_context().run, isolated).result()
     recording.resources.sort(key=lambda each: each.label)
     return recording
 
