@@ -11,7 +11,9 @@ ACR = "azure-native:containerregistry:Registry"
 
 
 def _ecr_tags(repository: Resource) -> Iterator[str]:
-    if at(repository.props, "imageTagMutability") != "IMMUTABLE":
+    mutability = at(repository.props, "imageTagMutability")
+    movable = {at(each, "filter") for each in items(repository.props, "imageTagMutabilityExclusionFilters")}
+    if mutability != "IMMUTABLE" and (mutability != "IMMUTABLE_WITH_EXCLUSION" or movable != {"sha256-*"}):
         yield "a tag can be moved to another image"
 
 

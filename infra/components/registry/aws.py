@@ -23,7 +23,10 @@ class AwsRegistryProps:
 
 
 class AwsRegistry(Component):
-    """Tags never move, each push is scanned, old images go."""
+    """Images' tags never move, each push is scanned, old images go.
+
+    The tags ``sha256-…`` may move: they list the signatures of a digest, and a second one has to join them.
+    """
 
     def __init__(self, name: str, props: AwsRegistryProps, opts: pulumi.ResourceOptions) -> None:
         super().__init__("registry:Aws", name, opts)
@@ -33,7 +36,10 @@ class AwsRegistry(Component):
             repository = ecr.Repository(
                 label,
                 name=f"{props.path}/{image}",
-                image_tag_mutability="IMMUTABLE",
+                image_tag_mutability="IMMUTABLE_WITH_EXCLUSION",
+                image_tag_mutability_exclusion_filters=[
+                    ecr.RepositoryImageTagMutabilityExclusionFilterArgs(filter="sha256-*", filter_type="WILDCARD")
+                ],
                 image_scanning_configuration=ecr.RepositoryImageScanningConfigurationArgs(scan_on_push=True),
                 encryption_configurations=[ecr.RepositoryEncryptionConfigurationArgs(encryption_type="KMS", kms_key=props.key_arn)],
                 force_delete=False,

@@ -223,6 +223,7 @@ STORAGE = [
 ]
 REGISTRIES = [
     Mutation("POL141", "aws", ECR, "registry-trainer", put("MUTABLE", "imageTagMutability")),
+    Mutation("POL141", "aws", ECR, "registry-trainer", put("*", "imageTagMutabilityExclusionFilters", 0, "filter")),
     Mutation("POL141", "gcp", GAR, "registry", put(False, "dockerConfig", "immutableTags")),
     Mutation("POL142", "aws", ECR, "registry-console", put(False, "imageScanningConfiguration", "scanOnPush")),
     Mutation("POL142", "gcp", GAR, "registry", put("DISABLED", "vulnerabilityScanningConfig", "enablementConfig")),

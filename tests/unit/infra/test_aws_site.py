@@ -207,7 +207,8 @@ def test_nodes_keep_their_credentials_from_pods_and_encrypt_their_disks() -> Non
 def test_registry_has_immutable_tags_scanning_lifecycle_and_the_key() -> None:
     for image in ("trainer", "console"):
         repository = SITE.one(":Repository", f"registry-{image}").inputs
-        assert repository["imageTagMutability"] == "IMMUTABLE"
+        assert repository["imageTagMutability"] == "IMMUTABLE_WITH_EXCLUSION"
+        assert repository["imageTagMutabilityExclusionFilters"] == [{"filter": "sha256-*", "filterType": "WILDCARD"}]
         assert repository["imageScanningConfiguration"] == {"scanOnPush": True}
         assert repository["encryptionConfigurations"] == [{"encryptionType": "KMS", "kmsKey": "key.arn"}]
         assert repository["forceDelete"] is False
