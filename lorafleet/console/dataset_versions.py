@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lorafleet.console.domain.records import DraftFile, Principal, VersionRecord
+from lorafleet.console.domain.records import DraftFile, DraftRecord, Principal, VersionRecord
 from lorafleet.console.domain.refusals import NotFound, Unprocessable
 from lorafleet.console.failpoints import Failpoint, reach
 from lorafleet.console.objects.stores import COPIES, Stores
@@ -73,7 +73,7 @@ class DatasetVersions:
             shelf = self._shelf(principal, dataset, draft, folder)
             prepared = Intake(shelf, self._limits).finish()
             there = Stored(shelf.stored(), shelf.gathered())
-            return self.store(principal, dataset, prepared, there, draft)
+            return self.store(principal, dataset, prepared, there, shelf.record)
 
     def drop(self, principal: Principal, dataset: str, draft: str) -> None:
         """Forget a draft. Raises NotFound."""
@@ -87,12 +87,18 @@ class DatasetVersions:
             yield Intake(FolderShelf(folder), self._limits)
 
     def store(
-        self, principal: Principal, dataset: str, prepared: PreparedVersion, there: Stored | None = None, draft: str | None = None
+        self,
+        principal: Principal,
+        dataset: str,
+        prepared: PreparedVersion,
+        there: Stored | None = None,
+        draft: DraftRecord | None = None,
     ) -> VersionRecord:
         """Store a version and make it known. What is ``there`` already stays where it is; ``draft`` ends with it.
 
         Raises:
             NotFound: there is no such data set, or the draft is over.
+            Conflict: somebody has changed the draft since it was read.
             Unprocessable: it is of the other kind.
             StorageError: fewer than two stores took it, or the database does not answer.
         """

@@ -59,9 +59,12 @@ class Datasets(Protocol):
     def page(self, team: str, after: str | None = None, limit: int = 50) -> Page[DatasetRecord]: ...
     def add_version(
         self, team: str, dataset: str, version: str, files: Sequence[PublishedObject], rows: int, report: Mapping[str, Any],
-        stores: Sequence[str], actor: str, draft: str | None = None,
+        stores: Sequence[str], actor: str, draft: DraftRecord | None = None,
     ) -> VersionRecord:  # fmt: skip
-        """Make a version known. With ``draft`` that one ends in the same moment; NotFound where it had ended before."""
+        """Make a version known. With ``draft`` that one ends in the same moment.
+
+        NotFound where it had ended before, Conflict where it has changed.
+        """
         ...
 
     def version(self, team: str, dataset: str, version: str) -> VersionRecord: ...

@@ -7,7 +7,7 @@ from sqlalchemy import Column, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from lorafleet.console.domain.naming import new_id
-from lorafleet.console.domain.records import DatasetRecord, Page, VersionRecord
+from lorafleet.console.domain.records import DatasetRecord, DraftRecord, Page, VersionRecord
 from lorafleet.console.domain.refusals import Conflict, NotFound
 from lorafleet.console.store import chain, draft_ends, pages
 from lorafleet.console.store.database import Database, Row, Transaction
@@ -56,14 +56,16 @@ class SqlDatasets:
 
     def add_version(
         self, team: str, dataset: str, version: str, files: Sequence[PublishedObject], rows: int, report: Mapping[str, Any],
-        stores: Sequence[str], actor: str, draft: str | None = None,
+        stores: Sequence[str], actor: str, draft: DraftRecord | None = None,
     ) -> VersionRecord:  # fmt: skip
         """Make a version known, and the newest. The same again is harmless, wherever its files lie; Conflict where it has others.
 
-        With ``draft`` that one ends in the same transaction. Raises NotFound where it had ended before.
+        With ``draft`` that one ends in the same transaction. Raises NotFound where it had ended before, Conflict where it has changed.
         """
         with self._database.write() as transaction:
             found = find(transaction, team, dataset)
+            if draft is not None:
+                draft_ends.unchanged(transaction, dataset, draft)
             wanted = {
                 "dataset": dataset, "version": version, "files": dumped(files), "rows": rows, "report": dict(report),
                 "stores": list(stores), "created_at": transaction.now, "created_by": actor,
@@ -75,14 +77,14 @@ class SqlDatasets:
                         f"version {version} of this data set has other files", hint="a version never changes; add another"
                     )
                 if draft is not None:
-                    draft_ends.drop(transaction, draft)
+                    draft_ends.drop(transaction, draft.id)
                 if found["version"] != version:
                     # Somebody has gone back to what it was.
                     transaction.execute(update(datasets).where(datasets.c.id == dataset).values(version=version))
                     chain.append(transaction, team, actor, "dataset.version", dataset, {"version": version, "rows": there["rows"]})
                 return version_record(there)
             if draft is not None:
-                draft_ends.finish(transaction, dataset, draft)
+                draft_ends.remove(transaction, draft.id)
             transaction.execute(insert(versions).values(wanted))
             transaction.execute(update(datasets).where(datasets.c.id == dataset).values(version=version))
             chain.append(transaction, team, actor, "dataset.version", dataset, {"version": version, "rows": rows})

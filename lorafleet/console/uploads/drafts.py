@@ -23,13 +23,16 @@ _TRIES = 20
 
 
 class DraftShelf:
-    """:class:`lorafleet.console.uploads.shelves.Shelf` of a draft; ``folder`` is for this request alone."""
+    """:class:`lorafleet.console.uploads.shelves.Shelf` of a draft.
+
+    ``folder`` is for this request alone, ``record`` the draft as it was read or changed last.
+    """
 
     def __init__(
         self, folder: Path, record: DraftRecord, team: str, base: VersionRecord | None, drafts: Drafts, stores: Stores
     ) -> None:
         self.folder = folder
-        self._record = record
+        self.record = record
         self._team = team
         self._base = base.by_name if base else {}
         self._base_stores = base.stores if base else ()
@@ -39,7 +42,7 @@ class DraftShelf:
 
     def read(self) -> UploadState:
         """See Shelf."""
-        return UploadState(entries_of([dict(each.entry) for each in self._record.files]), dict(self._record.captions))
+        return UploadState(entries_of([dict(each.entry) for each in self.record.files]), dict(self.record.captions))
 
     def change(self, how: Change, received: Mapping[str, Path] | None = None) -> None:
         """See Shelf.
@@ -57,8 +60,8 @@ class DraftShelf:
             added = self._kept(new_entries(before, after), received or {})
             left = {entry.file for entry in after.entries}
             removed = [entry.file for entry in before.entries if entry.file not in left]
-            changed = self._drafts.change(self._record, after.captions, added, removed)
-            self._record = self._drafts.get(self._team, self._record.dataset, self._record.id)
+            changed = self._drafts.change(self.record, after.captions, added, removed)
+            self.record = self._drafts.get(self._team, self.record.dataset, self.record.id)
             if changed:
                 return
         raise Conflict("others are changing this upload", hint="try again")
@@ -66,7 +69,7 @@ class DraftShelf:
     def texts(self, state: UploadState) -> Path:
         """See Shelf. Raises StorageError where a store does not answer."""
         folder = self.folder / "texts"
-        small = self._drafts.contents(self._record.id)
+        small = self._drafts.contents(self.record.id)
         for entry in state.entries:
             path = folder / entry.file
             if entry.kind is Kind.IMAGE or path.exists():
@@ -108,7 +111,7 @@ class DraftShelf:
 
     def _in_stores(self) -> Sequence[tuple[Entry, tuple[str, ...]]]:
         entries = self.read().entries
-        return [(entry, each.stores) for entry, each in zip(entries, self._record.files, strict=True) if each.stores]
+        return [(entry, each.stores) for entry, each in zip(entries, self.record.files, strict=True) if each.stores]
 
     def _kept(self, entries: Sequence[Entry], received: Mapping[str, Path]) -> list[DraftFile]:
         small = [entry for entry in entries if entry.kind is Kind.WORDS and entry.size <= SMALL_TEXT_BYTES]
@@ -123,5 +126,5 @@ class DraftShelf:
         there = self._base.get(entry.file)
         if there is not None and there.sha256 == entry.sha256:
             return there
-        key = layout.dataset_object(self._record.dataset, self._record.id, entry.file)
+        key = layout.dataset_object(self.record.dataset, self.record.id, entry.file)
         return PublishedObject(key=key, size=entry.size, sha256=entry.sha256)

@@ -13,7 +13,7 @@ import pytest
 
 from lorafleet.console.dataset_versions import DatasetVersions
 from lorafleet.console.domain.records import Principal, Role, VersionRecord
-from lorafleet.console.domain.refusals import NotFound
+from lorafleet.console.domain.refusals import Conflict, NotFound
 from lorafleet.console.loops import ABANDONED_AFTER, LAST_WRITES, clear_drafts
 from lorafleet.console.objects.folder import FolderStore
 from lorafleet.console.objects.stores import Stores
@@ -146,6 +146,21 @@ def test_a_draft_becomes_a_version_without_copying(
     # A version's files are no abandoned draft's.
     clear_drafts(ledger, stores)
     assert stores.verify(record.files) == ("a", "b")
+
+
+def test_a_file_that_comes_while_the_draft_is_finished_is_not_lost(
+    consoles: list[DatasetVersions], dataset: str, picture: Picture, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = consoles
+    draft = first.begin(WHO, dataset)
+    drafted(first, dataset, draft, {"cat.png": picture()})
+    late = {"dog.png": picture()}
+    with monkeypatch.context() as patch:
+        patch.setattr("lorafleet.console.dataset_versions.reach", lambda _: drafted(second, dataset, draft, late))
+        with pytest.raises(Conflict, match="changed while it was being finished"):
+            first.finish(WHO, dataset, draft)
+    assert ledger.datasets.versions("red", dataset) == []
+    assert len(first.captions(first.finish(WHO, dataset, draft))) == 2
 
 
 def test_a_new_version_goes_on_from_the_last_one(
