@@ -125,6 +125,9 @@ def logs(
     """Print the end of a job's log."""
     with _client(console, token_file) as client:
         found = client.log(job, last)
+        forgotten = None if found.lines else client.job(job).forgotten_at
+    if forgotten is not None:
+        typer.echo(f"this job's log was kept until {forgotten:%Y-%m-%d %H:%M} UTC", err=True)
     _print(found, as_json, *(_plain(line) for line in found.lines))
 
 

@@ -232,7 +232,10 @@ class JobRow(_Answer):
 
 
 class JobView(JobRow):
-    """A job by itself. ``position`` is the number of jobs that would be leased before it while it waits."""
+    """A job by itself. ``position`` is the number of jobs that would be leased before it while it waits.
+
+    ``forgotten_at``: its events and log were removed then, as the console keeps them for a time after a job's end.
+    """
 
     version: str
     training: dict[str, Any]
@@ -244,6 +247,7 @@ class JobView(JobRow):
     position: int | None
     continue_from: str | None
     continue_step: int | None
+    forgotten_at: AwareDatetime | None
 
 
 class AttemptView(_Answer):

@@ -164,7 +164,10 @@ class CheckpointRecord:
 
 @dataclass(frozen=True)
 class JobRecord:
-    """A job. ``waiting_for`` says in words why a waiting job waits; ``unknown_since``: its worker has not been heard of since."""
+    """A job. ``waiting_for`` says in words why a waiting job waits; ``unknown_since``: its worker has not been heard of since.
+
+    ``forgotten_at``: its events and log were removed then, long after its end.
+    """
 
     id: str
     team: str
@@ -189,6 +192,7 @@ class JobRecord:
     output_stores: tuple[str, ...] = ()
     site: str | None = None
     ended_at: datetime | None = None
+    forgotten_at: datetime | None = None
     problems: tuple[ReportedProblem, ...] = ()
     waiting_for: str = ""
     unknown_since: datetime | None = None

@@ -60,7 +60,7 @@ def version(row: Row) -> VersionRecord:
 _SAME_IN_JOB = (
     "id", "team", "name", "dataset", "version", "training", "priority", "submitted_by", "submitted_at", "gpus", "min_memory_mib", "fence",
     "step", "total_steps", "seconds_left", "loss", "published_step", "site", "ended_at", "unknown_since", "attempts", "cancel_requested",
-    "continue_from", "continue_step",
+    "continue_from", "continue_step", "forgotten_at",
 )  # fmt: skip
 
 

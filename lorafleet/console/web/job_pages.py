@@ -196,6 +196,7 @@ def _parts_values(
     found = curve(events, attempts)
     return {
         "job": record.id,
+        "forgotten": record.forgotten_at and words.moment(record.forgotten_at),
         "bands": found.bands,
         "repeated": found.repeated,
         "curve_rows": view.curve_rows(words, found),

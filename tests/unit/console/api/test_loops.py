@@ -103,7 +103,8 @@ def test_old_events_go_by_themselves_and_the_job_stays(start_console: StartConso
     assert console.admin.get(f"{API}/jobs/{job}/events").json()
     asyncio.run(forget(console.ledger, timedelta(0)))
     assert console.admin.get(f"{API}/jobs/{job}/events").json() == []
-    assert console.admin.get(f"{API}/jobs/{job}").json()["state"] == "succeeded"
+    view = console.admin.get(f"{API}/jobs/{job}").json()
+    assert (view["state"], view["forgotten_at"] is None) == ("succeeded", False)
     assert console.admin.get(f"{API}/jobs/{job}/outputs/neon.safetensors").content == b"finished"
 
 

@@ -1,14 +1,15 @@
 """The pages of a running console, as a browser gets them: whole, safe, in both languages, and what their forms do."""
 
 import re
+from datetime import timedelta
 
 import httpx
 import pytest
 
 from lorafleet.console.domain.records import Role
 from lorafleet.contracts.job_states import JobState
-from tests.unit.console.api.running_console import RunningConsole, new_dataset, new_job
-from tests.unit.console.web.conftest import Story, browser
+from tests.unit.console.api.running_console import RunningConsole, StartConsole, new_dataset, new_job
+from tests.unit.console.web.conftest import SITES, Story, browser, told
 from tests.unit.console.web.page_reader import PageReader
 
 
@@ -313,6 +314,23 @@ def test_stop_save_and_finish(console: RunningConsole, story: Story, admin: http
     job = new_job(console.admin, story.dataset, name="stopped by form", gpus=4)["id"]
     assert "being stopped" in admin.post(f"/jobs/{job}/cancel").text
     assert console.ledger.jobs.get("default", job).state is JobState.CANCELLED
+
+
+def test_the_page_of_a_job_of_long_ago_says_what_is_kept_no_longer(start_console: StartConsole) -> None:
+    console = start_console(SITES, loops=False)
+    with told(console) as story:
+        client = browser(console)
+        assert 'id="curves"' in client.get(f"/jobs/{story.finished}").text
+        while console.ledger.upkeep.forget(timedelta(0)):
+            pass
+        page = client.get(f"/jobs/{story.finished}").text
+        assert PageReader(page).problems == []
+        assert "were kept until" in page
+        for gone in ('id="curves"', 'id="samples"', 'id="log-part"', "chart.js", "log.js"):
+            assert gone not in page
+        for kept in ('id="attempts"', 'id="checkpoints"', "Download"):
+            assert kept in page
+        assert "were kept until" not in client.get(f"/jobs/{story.running}").text
 
 
 def test_a_checkpoint_is_gone_on_from(story: Story, admin: httpx.Client) -> None:
