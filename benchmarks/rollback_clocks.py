@@ -23,7 +23,6 @@ from tests.engines.delivery.faults import FAULTS, Fault, Kind
 from tests.engines.delivery.real_console import RealConsole
 from tests.engines.delivery.trial import Ended, Trial
 from tests.engines.kubernetes.cluster import Cluster
-from tests.engines.orca.echo import Echo
 from tests.engines.orca.engine import OrcaEngine
 from tests.engines.pki import Authority
 
@@ -48,7 +47,6 @@ def run(trials: int, at_once: int) -> dict[str, list[Clocks]]:
         (folder / "console").mkdir()
         console = RealConsole(authority, folder / "console", sites)
         stack.callback(console.close)
-        stack.callback(Echo(orca).close)
         rows = [replace(fault, name=f"{fault.name} {number}") for number in range(trials) for fault in MEASURED]
         found: dict[str, list[Clocks]] = {fault.name: [] for fault in MEASURED}
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from tests.engines.kubernetes.cluster import Cluster
-from tests.engines.orca.echo import Echo
 from tests.engines.orca.engine import OrcaEngine
 from tests.engines.pki import Authority
 from tests.engines.processes import answers, binary, free_port
@@ -139,11 +138,3 @@ def orca(sites: Mapping[str, Cluster], authority: Authority, tmp_path_factory: p
         yield engine.start()
     finally:
         engine.stop()
-
-
-@pytest.fixture
-def echo(orca: OrcaEngine) -> Iterator[Echo]:
-    """Starts pipelines whose trigger is another pipeline's end."""
-    echo = Echo(orca)
-    yield echo
-    echo.close()

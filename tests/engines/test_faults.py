@@ -11,7 +11,6 @@ from tests.engines.delivery.faults import FAULTS, Fault
 from tests.engines.delivery.real_console import RealConsole
 from tests.engines.delivery.trial import Ended, Trial
 from tests.engines.kubernetes.cluster import Cluster
-from tests.engines.orca.echo import Echo
 from tests.engines.orca.engine import OrcaEngine
 from tests.engines.pki import Authority
 
@@ -37,7 +36,6 @@ def trials(
     for cluster in sites.values():
         for number in range(4):
             cluster.add_gpu_node(f"{cluster.name}-trial-{number}")
-    echo = Echo(orca)
 
     def run(fault: Fault, after: list[Future[Ended]]) -> Ended:
         wait(after)
@@ -48,7 +46,6 @@ def trials(
         alone = {fault.name: single.submit(run, fault, list(together.values())) for fault in chosen if fault.alone}
         found = {**together, **alone}
         yield found
-    echo.close()
     _print_table(request, chosen, found)
 
 

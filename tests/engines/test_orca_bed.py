@@ -7,7 +7,6 @@ import pytest
 
 from tests.engines.kubernetes.cluster import Cluster
 from tests.engines.kubernetes.faults import Failure, Fault
-from tests.engines.orca.echo import Echo
 from tests.engines.orca.engine import Execution, OrcaEngine, stage_of
 from tests.engines.orca.stages import (
     BAD,
@@ -99,7 +98,7 @@ class TestOrca:
         orca.judge(execution, "Promote?", answer)
         assert refs(orca.wait(execution, 30)) == (end, {"ask": end})
 
-    def test_end_of_a_pipeline_starts_another(self, orca: OrcaEngine, echo: Echo) -> None:
+    def test_end_of_a_pipeline_starts_another(self, orca: OrcaEngine) -> None:
         release = pipeline(fails("bad", **HALT), parameterConfig=[{"name": "release", "default": ""}])
         variables = [{"key": "of", "value": "${trigger.parentExecution.trigger.parameters.release}"}]
         trigger = {

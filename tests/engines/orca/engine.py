@@ -73,7 +73,7 @@ class OrcaEngine:
         self._await(self._orca.start())
 
     def submit(self, pipeline: Mapping[str, Any], parameters: Mapping[str, Any] | None = None, **trigger: Any) -> str:
-        """Start a pipeline as Echo does for a manual start and give the execution's id. Parameters left out take their defaults."""
+        """Start a pipeline as Gate does for a manual start and give the execution's id. Parameters left out take their defaults."""
         execution = copy.deepcopy(dict(pipeline))
         given = dict(parameters or {})
         for each in execution.get("parameterConfig") or []:

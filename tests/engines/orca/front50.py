@@ -10,7 +10,8 @@ Pipeline = dict[str, Any]
 
 
 class Front50:
-    """``pipelines`` by id. Orca's ``pipeline`` stage and limits on concurrent executions read them here."""
+    """``pipelines`` by id. Orca reads them here: for its ``pipeline`` stage, for limits on concurrent executions, and to start those
+    whose trigger is another one's end."""
 
     def __init__(self) -> None:
         self.pipelines: dict[str, Pipeline] = {}
@@ -35,8 +36,10 @@ class Front50:
             case ["pipelines", identifier, "get"]:
                 found = [each for each in known if each["id"] == identifier]
                 return (200, found[0]) if found else (404, {"error": "no such pipeline"})
-            case ["pipelines"] | ["pipelines", "triggeredBy", *_]:
-                return 200, known if len(path) == 1 else []
+            case ["pipelines"]:
+                return 200, known
+            case ["pipelines", "triggeredBy", identifier, status]:
+                return 200, [each for each in known if _is_triggered(each, identifier, status)]
             case ["pipelines", application]:
                 return 200, [each for each in known if each["application"] == application]
             case ["v2", "applications", name]:
@@ -46,3 +49,10 @@ class Front50:
             case ["v2", _] | ["strategies"] | ["pipelineTemplates"]:
                 return 200, []
         return 404, {"error": "not found"}
+
+
+def _is_triggered(pipeline: Pipeline, by: str, status: str) -> bool:
+    return any(
+        trigger["type"] == "pipeline" and trigger["enabled"] and trigger["pipeline"] == by and status in trigger["status"]
+        for trigger in pipeline.get("triggers") or []
+    )

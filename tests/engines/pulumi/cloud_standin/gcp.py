@@ -49,6 +49,12 @@ def answer(asked: Asked) -> dict[str, Any]:
     return told
 
 
+def storage_agent() -> dict[str, Any]:
+    """Who Cloud Storage is in the project of the example."""
+    email = "service-123456789012@gs-project-accounts.iam.gserviceaccount.com"
+    return {"id": email, "emailAddress": email, "member": f"serviceAccount:{email}", "project": "example-project"}
+
+
 def refusal(token: str, inputs: Mapping[str, Any]) -> str | None:
     """Why Google, or the provider for it, would not delete it."""
     on = any(inputs.get(switch) is True for switch in ("deletionProtection", "deletionProtectionEnabled"))

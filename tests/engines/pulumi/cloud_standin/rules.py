@@ -72,6 +72,8 @@ def invoke(token: str, kubernetes: Kubernetes) -> dict[str, Any] | None:
     """The answer of a function; None where the stand-in has it not."""
     if token == "azure-native:containerservice:listManagedClusterUserCredentials":
         return azure.user_credentials(kubernetes)
+    if token == "gcp:storage/getProjectServiceAccount:getProjectServiceAccount":
+        return gcp.storage_agent()
     return None
 
 

@@ -1,13 +1,18 @@
 package engine;
 
+import com.netflix.spinnaker.kork.jedis.RedisClientSelector;
 import com.netflix.spinnaker.orca.api.pipeline.models.ExecutionType;
 import com.netflix.spinnaker.orca.api.pipeline.models.PipelineExecution;
 import com.netflix.spinnaker.orca.api.pipeline.models.StageExecution;
 import com.netflix.spinnaker.orca.pipeline.CompoundExecutionOperator;
 import com.netflix.spinnaker.orca.pipeline.ExecutionLauncher;
+import com.netflix.spinnaker.orca.pipeline.persistence.ExecutionNotFoundException;
 import com.netflix.spinnaker.orca.pipeline.persistence.ExecutionRepository;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.function.Function;
 import org.springframework.web.bind.annotation.GetMapping;
 import org.springframework.web.bind.annotation.PatchMapping;
 import org.springframework.web.bind.annotation.PathVariable;
@@ -16,18 +21,22 @@ import org.springframework.web.bind.annotation.PutMapping;
 import org.springframework.web.bind.annotation.RequestBody;
 import org.springframework.web.bind.annotation.RequestParam;
 import org.springframework.web.bind.annotation.RestController;
+import redis.clients.jedis.commands.JedisCommands;
 
-/** The part of Orca's REST that Gate and Echo call; orca-web is not published. */
+/** The part of Orca's REST that Gate calls; orca-web is not published. */
 @RestController
 class ExecutionsApi {
   private final ExecutionLauncher launcher;
   private final ExecutionRepository repository;
   private final CompoundExecutionOperator operator;
+  private final RedisClientSelector redis;
 
-  ExecutionsApi(ExecutionLauncher launcher, ExecutionRepository repository, CompoundExecutionOperator operator) {
+  ExecutionsApi(
+      ExecutionLauncher launcher, ExecutionRepository repository, CompoundExecutionOperator operator, RedisClientSelector redis) {
     this.launcher = launcher;
     this.repository = repository;
     this.operator = operator;
+    this.redis = redis;
   }
 
   @PostMapping("/orchestrate")
@@ -40,9 +49,19 @@ class ExecutionsApi {
     return repository.retrieve(ExecutionType.PIPELINE, id);
   }
 
+  /** The repository's own list takes an execution that is being stored out of the index, for good: the id is there before the rest. */
   @GetMapping("/applications/{application}/pipelines")
   List<PipelineExecution> list(@PathVariable("application") String application) {
-    return repository.retrievePipelinesForApplication(application).toList().toBlocking().single();
+    Function<JedisCommands, Set<String>> ids = commands -> commands.smembers("pipeline:app:" + application);
+    var found = new ArrayList<PipelineExecution>();
+    for (var id : redis.primary("default").withCommandsClient(ids)) {
+      try {
+        found.add(repository.retrieve(ExecutionType.PIPELINE, id));
+      } catch (ExecutionNotFoundException stillBeingStored) {
+        continue;
+      }
+    }
+    return found;
   }
 
   @PutMapping("/pipelines/{id}/cancel")
