@@ -50,13 +50,22 @@ def build(
 
     from lorafleet.contracts.image import parse_image
     from lorafleet.image.builders import find_builder
-    from lorafleet.image.building import Build, destination, pinned_base, revision, source_folder
+    from lorafleet.image.building import (
+        Build,
+        destination,
+        image_tag,
+        package_index_of,
+        pinned_base,
+        revision,
+        source_folder,
+    )
 
     base_image, folder = pinned_base(base), source_folder(context)
+    index = package_index_of(package_index) if package_index else None
     commit = revision(folder)
-    name = tag or (commit.removesuffix("-dirty")[:12] + ("-dirty" if commit.endswith("-dirty") else ""))
+    name = image_tag(tag or (commit.removesuffix("-dirty")[:12] + ("-dirty" if commit.endswith("-dirty") else "")))
     image = destination(push, name) if push else parse_image(f"localhost/lorafleet/{target}:{name}")
-    wanted = Build(folder, target, base_image, image, commit, package_index, ca, anew)
+    wanted = Build(folder, target, base_image, image, commit, index, ca, anew)
     found = find_builder(builder)
     _say(f"building {image} with {found.name} on {base_image}")
     built = found.build(wanted, push=push is not None, tell=_say if verbose else _steps())

@@ -69,13 +69,13 @@ class Docker:
             output = f"type=image,name={build.image},push=true" if push else "type=docker"
             words = [
                 *(self._program, "buildx", "build", "--progress", "plain", "--metadata-file", str(metadata)),
-                # They would be a second manifest beside the image, made anew each time. Our SBOM is attached, and signed for, later.
+                # They would be a second manifest beside the image, made anew each time. Our SBOM is attached later.
                 *("--provenance=false", "--sbom=false", "--output", f"{output},rewrite-timestamp=true"),
                 *_described(build),
                 str(build.context),
             ]
             _run(words, tell, self.name, "docker builder prune", {"SOURCE_DATE_EPOCH": _EPOCH})
-            return Built(build.image, _digest(json.loads(metadata.read_text())["containerimage.digest"]) if push else "")
+            return Built(build.image, _pushed(metadata) if push else "")
 
 
 class Buildah:
@@ -168,6 +168,13 @@ def _run(words: Sequence[str], tell: Tell, name: str, prune: str, more: Mapping[
             tell(line.rstrip())
     if process.returncode != 0:
         raise failure(name, last, prune)
+
+
+def _pushed(metadata: Path) -> str:
+    try:
+        return _digest(str(json.loads(metadata.read_text())["containerimage.digest"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        raise BuildFailed("docker named no digest of what it pushed", hint="update docker and its buildx plugin") from None
 
 
 def _digest(text: str) -> str:

@@ -5,6 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from lorafleet import __version__
 from lorafleet.contracts.image import ImageReference, parse_image
@@ -77,6 +78,40 @@ def destination(text: str, tag: str) -> ImageReference:
             hint="write it as registry.example.org/team/lora-trainer, and the tag with --tag",
         )
     return image
+
+
+def image_tag(text: str) -> str:
+    """The tag that the image gets.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        parse_image(f"image:{text}")
+    except ValueError:
+        hint = "letters, digits, '.', '_' and '-', 128 at most, such as v1.2.0"
+        raise UsageError(f"--tag: '{text[:80]}' is no tag", hint=hint) from None
+    return text
+
+
+def package_index_of(text: str) -> str:
+    """The index of packages.
+
+    Raises:
+        UsageError: it is no address, or one with a user or password, which whoever has the image could read in its history.
+    """
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError("--package-index: this is no address", hint="write it as https://pypi.org/simple")
+    if "@" in parts.netloc:
+        raise UsageError(
+            "--package-index: a user or password in the address would stand in the image's history",
+            hint="name an index that wants none, such as a proxy of it on this machine",
+        )
+    return text
 
 
 def source_folder(context: Path) -> Path:

@@ -44,6 +44,11 @@ def problems(lock: str, pins: Sequence[Pin], sites: Mapping[str, Site]) -> list[
 
 def _site(site: Site, found: Mapping[str, str]) -> Iterator[Problem]:
     for pool in site.gpu_pools:
+        if "torch" in found and "cuda" not in found:
+            hint = "lock torch as PyPI has it, which brings its CUDA runtime"
+            yield Problem(
+                f"torch {found['torch']} does not fit: it is built without CUDA", f"site {site.name}, pool {pool.type}", hint
+            )
         gpu = next(each for each in GPUS if each.name == pool.type)
         machine = {"driver": pool.driver, "compute_capability": ".".join(map(str, gpu.compute_capability))}
         for mismatch in compatibility.check({"cuda": found.get("cuda", ""), **machine}):

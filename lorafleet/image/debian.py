@@ -45,7 +45,7 @@ def _packages(text: str) -> Iterator[Package]:
         fields = dict(line.split(": ", 1) for line in paragraph.splitlines() if ": " in line and not line.startswith(" "))
         # Files of status.d have no Status.
         installed = fields.get("Status", "install ok installed").endswith(" installed")
-        if installed and "Package" in fields and "Version" in fields:
+        if installed and fields.get("Package", "").strip() and fields.get("Version", "").strip():
             yield Package(fields["Package"], fields["Version"], fields.get("Architecture", ""))
 
 
@@ -56,7 +56,11 @@ def distribution(files: Mapping[str, bytes]) -> Distribution:
     for line in text.splitlines():
         name, equals, value = line.partition("=")
         if equals:
-            words = shlex.split(value)
+            try:
+                words = shlex.split(value)
+            except ValueError:
+                # A quotation mark alone, which os-release(5) does not have.
+                continue
             values[name] = words[0] if words else ""
     return Distribution(values.get("ID", ""), values.get("VERSION_CODENAME", ""))
 

@@ -1,7 +1,10 @@
 """Files of an image, from its layers in a registry or from an unpacked root."""
 
+import gzip
+import lzma
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,6 +15,8 @@ from lorafleet.registry.repository import Repository
 
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 _LARGEST_FILE = 32 << 20
+# What tarfile and the libraries below it raise where an archive ends early or is none.
+_DAMAGE = (tarfile.TarError, EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)
 
 
 def image_of(repository: Repository, digest: str, platform: str = "linux/amd64") -> Manifest:
@@ -51,7 +56,7 @@ def from_layers(repository: Repository, image: Manifest, wanted: Callable[[str],
 
     Raises:
         Damaged: a layer is not what its digest names.
-        ConfigError: a layer's compression cannot be read.
+        ConfigError: a layer's compression cannot be read, or the layer is cut off.
         RegistryError: the registry cannot be asked.
         StorageError: the temporary folder is full.
     """
@@ -88,11 +93,12 @@ def _read(repository: Repository, layer: Descriptor, wanted: Callable[[str], boo
                     elif member.isfile() and wanted(name) and member.size <= _LARGEST_FILE:
                         opened = archive.extractfile(member)
                         contents[name] = opened.read() if opened else b""
-    except tarfile.TarError:
+    except _DAMAGE:
         hint = "unpack the image and name the folder with --rootfs"
         raise ConfigError(
             f"cannot read a layer of type {layer.media_type}", where=f"{repository}@{layer.digest}", hint=hint
         ) from None
     except OSError as error:
-        raise StorageError(f"cannot be written: {error.strerror}", where=tempfile.gettempdir()) from None
+        hint = "free some, set TMPDIR to another folder, or unpack the image and name the folder with --rootfs"
+        raise StorageError(f"cannot be written: {error.strerror}", where=tempfile.gettempdir(), hint=hint) from None
     return contents, removed

@@ -13,7 +13,7 @@ def keygen(
     ] = None,
 ) -> None:
     """Make cosign.key, encrypted, and cosign.pub. A key in a cloud's key service is the better one for a real fleet."""
-    from lorafleet.contracts.problems import UsageError
+    from lorafleet.contracts.problems import LorafleetError, UsageError
     from lorafleet.image.keys import PASSWORD_VARIABLE, new_pair, read_password
     from lorafleet.image.new_files import write_new
 
@@ -23,5 +23,10 @@ def keygen(
     private, public = directory / "cosign.key", directory / "cosign.pub"
     sealed, shown = new_pair(password)
     write_new(private, sealed, 0o600)
-    write_new(public, shown, 0o644)
+    try:
+        write_new(public, shown, 0o644)
+    except LorafleetError:
+        # Without its other half this one is of no use, and in the way of the next try.
+        private.unlink(missing_ok=True)
+        raise
     typer.echo(f"{private} (keep it secret) and {public} (give it to whoever verifies: lorafleet serve --signing-key)")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
@@ -88,7 +89,7 @@ def read_signing_key(path: Path, password: bytes | None) -> SigningKey:
             key = load_der_private_key(_unsealed(sealed, password or b"", path), None)
         else:
             key = load_pem_private_key(content, password if b"ENCRYPTED" in content else None)
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, UnsupportedAlgorithm) as error:
         if "password" in str(error).lower():
             raise _wrong_password(path) from None
         key = None

@@ -1,5 +1,6 @@
 """Reading a lock as ``uv pip compile --generate-hashes`` writes it: what is installed where the image is built."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from packaging.markers import default_environment
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from lorafleet.contracts.problems import ConfigError, NoInputError
+from lorafleet.contracts.problems import ConfigError, NoInputError, UsageError
 
 _HASH = "--hash=sha256:"
 
@@ -26,9 +27,12 @@ def read_locks(paths: Sequence[Path], python: str) -> tuple[Pin, ...]:
     """The packages of several locks that are installed on Linux x86-64 with this Python, such as ``3.12``, by name.
 
     Raises:
+        UsageError: ``python`` is no such version.
         NoInputError: a file cannot be read.
         ConfigError: a file is no lock, or two locks pin a package to different versions.
     """
+    if re.fullmatch(r"3\.\d{1,3}", python, re.ASCII) is None:
+        raise UsageError(f"--python: '{python[:20]}' is no version of Python 3", hint="write it as 3.12")
     found: dict[str, Pin] = {}
     for path in paths:
         try:

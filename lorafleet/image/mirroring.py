@@ -8,7 +8,7 @@ gone on with by the same call. A registry that fails is left out, and the others
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Protocol
 
 from lorafleet.contracts.image import digest12
 from lorafleet.contracts.problems import Interrupted, LorafleetError, StorageError
+from lorafleet.image.daemons import Daemons
 from lorafleet.registry.errors import Damaged, NotHeld
 from lorafleet.registry.manifests import Descriptor, Manifest
 from lorafleet.registry.repository import Repository
@@ -23,6 +24,8 @@ from lorafleet.registry.repository import Repository
 _DEEPEST = 4
 _COSIGN_TAGS = (".sig", ".att", ".sbom")
 _BLOBS_AT_ONCE = 3
+# How long what is under way has to stop by itself.
+_ENDING_SECONDS = 2.0
 
 
 def kept_by(digest: str) -> str:
@@ -113,9 +116,15 @@ class _Reading:
 
     def add_referrers(self, digest: str, depth: int) -> None:
         for descriptor in self.source.referrers(digest) if depth < _DEEPEST else ():
-            if descriptor.digest not in self.manifests:
-                self.add(self.source.manifest(descriptor.digest))
-                self.add_referrers(descriptor.digest, depth + 1)
+            if descriptor.digest in self.manifests:
+                continue
+            try:
+                manifest = self.source.manifest(descriptor.digest)
+            except NotHeld:
+                # Listed still, and taken by a clean-up.
+                continue
+            self.add(manifest)
+            self.add_referrers(descriptor.digest, depth + 1)
 
 
 def mirror(
@@ -150,7 +159,7 @@ class _Copying:
     def blobs(self, scratch: Path | None) -> None:
         """Bring every blob to every target."""
         blobs = list(self._contents.blobs.values())
-        with ThreadPoolExecutor(max(len(self._targets), 1)) as pool:
+        with Daemons(len(self._targets)) as pool:
             lacking = dict(zip(self._targets, pool.map(self._lacking, self._targets), strict=True))
         for name, missing in lacking.items():
             if self.copies[name].problem:
@@ -161,8 +170,8 @@ class _Copying:
         wanted.sort(key=lambda blob: -blob.size)
         with (
             _scratch(scratch) as folder,
-            ThreadPoolExecutor(_BLOBS_AT_ONCE) as pool,
-            ThreadPoolExecutor(_BLOBS_AT_ONCE * max(len(self._targets), 1)) as senders,
+            Daemons(_BLOBS_AT_ONCE) as pool,
+            Daemons(_BLOBS_AT_ONCE * len(self._targets)) as senders,
         ):
             doing = [pool.submit(self._bring, blob, lacking, folder, senders) for blob in wanted]
             try:
@@ -172,11 +181,13 @@ class _Copying:
                 # Also after Ctrl-C: nobody wants to wait for gigabytes that are under way.
                 self._stopped.set()
                 pool.shutdown(wait=False, cancel_futures=True)
+                senders.shutdown(wait=False, cancel_futures=True)
+                wait(doing, _ENDING_SECONDS)
                 raise
 
     def manifests(self) -> None:
         """Store the manifests where all blobs are, then ask for each digest."""
-        with ThreadPoolExecutor(max(len(self._targets), 1)) as pool:
+        with Daemons(len(self._targets)) as pool:
             list(pool.map(self._store, self._targets))
 
     def _lacking(self, name: str) -> set[str]:
@@ -195,7 +206,7 @@ class _Copying:
                     missing.add(digest)
         return missing
 
-    def _bring(self, blob: Descriptor, lacking: Mapping[str, set[str]], folder: Path, senders: ThreadPoolExecutor) -> None:
+    def _bring(self, blob: Descriptor, lacking: Mapping[str, set[str]], folder: Path, senders: Daemons) -> None:
         names = [name for name, missing in lacking.items() if blob.digest in missing and not self.copies[name].problem]
         if not names:
             return

@@ -70,7 +70,7 @@ def release(
             sbom = "with an SBOM" if found.proof.sbom else "without an SBOM"
             tell("verified", f"verified {found.place}: signed, {sbom}", image=str(found.place), sbom=found.proof.sbom or None)
         elif found.away:
-            tell("away", f"left out: {found.problem}", image=str(found.place))
+            tell("away", f"left out: {found.problem}", image=str(found.place), problem=str(found.problem))
 
     check_places(registries, wanted, fleet, read_sites(fleet, sites or spec.parent / "sites"), keys, checked)
     # --console is where the console is reached from here; what pipelines call is the spec's, if it says so.

@@ -1,13 +1,13 @@
 """Whether an image may be released: its digest, and the proof that every site needs, before anything is started."""
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from lorafleet.contracts.fleet import FleetSpec
 from lorafleet.contracts.image import ImageReference, parse_image
 from lorafleet.contracts.problems import ConfigError, LorafleetError, Problem, UsageError
 from lorafleet.contracts.site import Site
+from lorafleet.image.daemons import Daemons
 from lorafleet.image.verifying import Proof, prove
 from lorafleet.registry.errors import NotHeld, Unreachable
 from lorafleet.registry.repository import Registries
@@ -81,7 +81,7 @@ def check_places(
     """
     released = [sites[cluster.site] for cluster in spec.release.clusters]
     places = list(dict.fromkeys([image, *(image.copied_to(site.registry) for site in released)]))
-    with ThreadPoolExecutor(len(places)) as pool:
+    with Daemons(len(places)) as pool:
         found = list(pool.map(lambda place: _check(registries, place, keys), places))
     for checked in found:
         tell(checked)

@@ -29,5 +29,6 @@ def prove(repository: Repository, digest: str, keys: Sequence[PublicKey]) -> Pro
         RegistryError: it cannot be asked.
     """
     signature = signatures.verify(repository, digest, keys)
-    lists = [each.digest for each in repository.referrers(digest) if each.artifact_type == SBOM]
-    return Proof(signature, lists[0] if lists else "")
+    lists = (each.digest for each in repository.referrers(digest) if each.artifact_type == SBOM)
+    # What is listed may have been taken by a clean-up.
+    return Proof(signature, next((each for each in lists if repository.find(each) is not None), ""))

@@ -38,7 +38,7 @@ def simple_signing(payload: bytes, signature: str) -> Claim | None:
             return None
         digest, reference = str(critical["image"]["docker-manifest-digest"]), str(critical["identity"]["docker-reference"])
         return Claim(payload, (base64.b64decode(signature, validate=True),), digest, reference)
-    except (ValueError, TypeError, KeyError, binascii.Error):
+    except (ValueError, TypeError, KeyError, RecursionError, binascii.Error):
         return None
 
 
@@ -53,7 +53,7 @@ def bundle(content: bytes) -> Claim | None:
         (subject,) = statement["subject"]
         signatures = tuple(base64.b64decode(each["sig"], validate=True) for each in envelope["signatures"])
         return Claim(_pre_authentication_encoding(kind, payload), signatures, f"sha256:{subject['digest']['sha256']}")
-    except (ValueError, TypeError, KeyError, binascii.Error):
+    except (ValueError, TypeError, KeyError, RecursionError, binascii.Error):
         return None
 
 

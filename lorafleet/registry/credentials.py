@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from lorafleet.contracts.problems import ConfigError, UnavailableError
+from lorafleet.contracts.problems import ConfigError, NoInputError, UnavailableError
 
 HELPER_SECONDS = 30.0
 """A helper may ask its cloud for a token."""
@@ -64,6 +64,11 @@ class DockerConfig:
     helpers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     store: str = ""
 
+    @property
+    def knows_any(self) -> bool:
+        """Whether there is a login to be had of it; after the last ``docker logout`` there is none."""
+        return bool(self.auths or self.helpers or self.store)
+
     def login(self, host: str, repository: str) -> Login | None:
         """See Credentials.
 
@@ -87,7 +92,8 @@ def read_credentials(path: Path | None = None) -> Credentials:
     """Credentials from a file; without one from the first of those that Docker, Podman and Buildah write that has any.
 
     Raises:
-        ConfigError: the file is no Docker configuration, or a named one has no credentials. Its content is never repeated.
+        NoInputError: the file cannot be read.
+        ConfigError: it is no Docker configuration, or a named one has no credentials. Its content is never repeated.
     """
     if path is not None:
         found = _read(path)
@@ -95,14 +101,16 @@ def read_credentials(path: Path | None = None) -> Credentials:
             raise _not_one(path)
         return found
     usual = (_read(place) for place in _usual_places(os.environ) if place.is_file())
-    return next((found for found in usual if found is not None), Anonymous())
+    return next((found for found in usual if found is not None and found.knows_any), Anonymous())
 
 
 def _read(path: Path) -> DockerConfig | None:
     """The configuration, None where it says nothing of credentials."""
     try:
         return _config(json.loads(path.read_text(encoding="utf-8")), str(path))
-    except (OSError, ValueError, TypeError, AttributeError, KeyError):
+    except OSError as error:
+        raise NoInputError(f"cannot be read: {error.strerror}", where=str(path)) from None
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         # Whatever went wrong, its message may hold a part of the file.
         raise _not_one(path) from None
 

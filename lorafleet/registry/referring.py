@@ -67,12 +67,12 @@ def _page(transport: Transport, path: str, scope: Scope, where: str) -> tuple[Ma
             raise NotHeld("has no referrers API", where=where)
         try:
             values = json.loads(read_at_most(answer, LARGEST_MANIFEST))
+            following = answer.links.get("next", {}).get("url")
+            return values, urljoin(answer.url, following) if following else None
         except requests.RequestException as error:
             raise Unreachable(f"the connection was dropped ({type(error).__name__})", where=where) from None
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Damaged("its list of referrers cannot be read", where=where) from None
-        following = answer.links.get("next", {}).get("url")
-        return values, urljoin(answer.url, following) if following else None
 
 
 def _descriptors(values: Mapping[str, Any], where: str) -> list[Descriptor]:

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from hashlib import sha256
 from typing import IO
@@ -12,7 +12,7 @@ import requests
 from lorafleet.contracts.image import ImageReference
 from lorafleet.registry import referring
 from lorafleet.registry.credentials import Anonymous, Credentials
-from lorafleet.registry.errors import Damaged, Failed, NotHeld, Unreachable
+from lorafleet.registry.errors import Damaged, Failed, NotHeld, Refused, RegistryError, Unreachable
 from lorafleet.registry.manifests import ACCEPTED, LARGEST_MANIFEST, Descriptor, Manifest, read_manifest
 from lorafleet.registry.transport import Patience, Scope, Transport, read_at_most
 from lorafleet.registry.uploading import Upload
@@ -189,6 +189,7 @@ class Repository:
         where = self._where(descriptor.digest)
         seen, position, broken = sha256(), 0, 0
         while True:
+            start = position
             try:
                 for block in self._blocks(descriptor, position, where):
                     position += len(block)
@@ -201,7 +202,8 @@ class Repository:
                     break
                 raise requests.ConnectionError("the body ended early")
             except requests.RequestException as error:
-                broken += 1
+                # Over a line that breaks again and again a large blob arrives all the same, as long as each time brings some of it.
+                broken = 1 if position > start else broken + 1
                 if broken >= self._transport.patience.attempts:
                     raise Unreachable(
                         f"the connection was dropped at byte {position} of {descriptor.size} ({type(error).__name__})", where=where
@@ -241,12 +243,17 @@ class Repository:
         """Take a blob from another repository of the same registry without sending it; False where the registry does not."""
         path = f"/v2/{self.name}/blobs/uploads/?mount={digest}&from={source}"
         scope = replace(self._push, mount_from=source)
-        with self._transport.request(
-            "POST", path, scope, self._where(digest), expect=(201, 202), headers={"Content-Length": "0"}
-        ) as a:
-            mounted, location = a.status_code == 201, a.headers.get("Location", "")
+        try:
+            with self._transport.request(
+                "POST", path, scope, self._where(digest), expect=(201, 202), headers={"Content-Length": "0"}
+            ) as a:
+                mounted, location = a.status_code == 201, a.headers.get("Location", "")
+        except (Refused, NotHeld, Failed):
+            # Who may push here may not read there, by the same login. What else is wrong, sending tells.
+            return False
         if not mounted and location:
-            self._transport.request("DELETE", location, scope, self._where(digest), expect=tuple(range(200, 500))).close()
+            with suppress(RegistryError):
+                self._transport.request("DELETE", location, scope, self._where(digest), expect=(204,), again=False).close()
         return mounted
 
     @contextmanager

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -64,7 +64,7 @@ def read_public_key(path: Path) -> PublicKey:
         raise NoInputError(f"cannot be read: {error.strerror}", where=str(path)) from None
     try:
         key = load_pem_public_key(content)
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, ec.EllipticCurvePublicKey):
         hint = "name the .pub file" if b"PRIVATE KEY" in content else "make a pair with lorafleet image keygen or cosign"
@@ -117,9 +117,16 @@ def _manifests(repository: Repository, digest: str) -> Iterator[Manifest]:
         yield manifest
     except NotHeld:
         pass
-    for descriptor in repository.referrers(digest)[:_MOST_MANIFESTS]:
-        if descriptor.artifact_type in _KINDS and descriptor.digest != seen:
-            yield repository.manifest(descriptor.digest)
+    possible = [each for each in repository.referrers(digest) if each.artifact_type in _KINDS]
+    for descriptor in possible[:_MOST_MANIFESTS]:
+        if descriptor.digest == seen:
+            continue
+        try:
+            manifest = repository.manifest(descriptor.digest)
+        except NotHeld:
+            # Listed still, and taken by a clean-up: another one may be good.
+            continue
+        yield manifest
 
 
 def _claim(repository: Repository, layer: Descriptor) -> Claim | None:

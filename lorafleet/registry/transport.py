@@ -117,13 +117,17 @@ class Transport:
             Unreachable: no answer.
             Refused: its credentials are missing, wrong or too weak.
             NotHeld: a 404 that is not expected.
-            Failed: any other answer that is not expected.
+            Failed: any other answer that is not expected, or its address is none.
         """
         attempts = self.patience.attempts if again else 1
         for attempt in range(attempts):
             last = attempt == attempts - 1
             try:
                 answer = self._ask(method, path, scope, where, dict(headers or {}), body)
+            except ValueError as error:
+                # Requests' own, and its libraries', for what no second try would mend.
+                what = f"cannot be asked: its name, or an address that it gives, is not valid ({type(error).__name__})"
+                raise Failed(what, where=where, hint="look at the registry's name") from None
             except (requests.RequestException, OSError) as error:
                 if last:
                     raise Unreachable(_why(error), where=where, hint=_hint(error)) from None
@@ -167,7 +171,10 @@ class Transport:
 
     def _send(self, method: str, url: str, scope: Scope, where: str, headers: dict[str, str], body: Body) -> requests.Response:
         if not self.trusts(url):
-            raise Refused(f"it points to {urlsplit(url).scheme or 'no'}://{urlsplit(url).netloc}, which is not https", where=where)
+            parts = urlsplit(url)
+            # A user may stand before the host, with a password.
+            place = f"{parts.scheme or 'no'}://{parts.netloc.rpartition('@')[2]}"
+            raise Refused(f"it points to {place}, which is not https", where=where)
         own = dict(headers)
         # A blob's redirect leads to a bucket, which must never see the registry's credentials.
         authorization = self._authorization(scope, where) if self._is_own(url) else None
@@ -229,7 +236,7 @@ class Transport:
                 values = json.loads(read_at_most(answer, _TOKEN_BYTES))
                 token = values.get("token") or values.get("access_token")
                 seconds = float(values.get("expires_in") or _TOKEN_SECONDS)
-            except (ValueError, TypeError, AttributeError):
+            except (ValueError, TypeError, AttributeError, RecursionError):
                 token, seconds = None, 0.0
         if not isinstance(token, str) or not token:
             raise Refused("its token service gives no token", where=where, hint=_LOG_IN)
@@ -282,8 +289,11 @@ def _refusal(answer: requests.Response, where: str) -> RegistryError:
     if status == 404:
         unknown = code == "NAME_UNKNOWN"
         return NotHeld("there is no such repository" if unknown else "does not hold it", where=where)
-    full = status in (500, 507) or "no space left" in said
-    hint = "look at the registry's disk and log; run the same again, it goes on where it ended" if full else ""
+    hint = ""
+    if status in (500, 507) or "no space left" in said:
+        hint = "look at the registry's disk and log; run the same again, it goes on where it ended"
+    elif status == 413:
+        hint = "it, or a proxy before it, takes less at once: lorafleet image mirror --part MIB"
     failed = Failed(f"answers {status}{f': {said}' if said else ''}", where=where, hint=hint)
     failed.status = status
     return failed
@@ -297,7 +307,7 @@ def _error(answer: requests.Response) -> tuple[str, str]:
         code, message = str(first.get("code") or ""), str(first.get("message") or "")
         detail = json.dumps(first["detail"]) if "no space left" in json.dumps(first.get("detail")) else ""
         return code, " ".join(f"{code} {message} {'no space left on its device' if detail else ''}".split())[:300]
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, requests.RequestException):
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, requests.RequestException):
         return "", ""
 
 

@@ -151,8 +151,12 @@ class Upload:
         return _Lost("it forgets uploads", where=self._where, hint="run the same again")
 
     def _location(self, given: str, asked: str) -> str:
-        location = urljoin(urljoin(self._transport.base, asked), given)
-        if not given or not self._transport.trusts(location):
+        try:
+            location = urljoin(urljoin(self._transport.base, asked), given)
+            safe = bool(given) and self._transport.trusts(location)
+        except ValueError:
+            safe = False
+        if not safe:
             raise Refused("gives no safe address to send to", where=self._where)
         return location
 

@@ -111,6 +111,15 @@ def test_docker_builds_and_pushes_at_once(build: Build, programs: Path, said: Pa
     assert "  RUN apt-get update" in lines
 
 
+@pytest.mark.parametrize("metadata", ["{}", "", "[]"])
+def test_docker_that_names_no_digest(build: Build, programs: Path, metadata: str) -> None:
+    script = 'while [ $# -gt 0 ]; do [ "$1" = --metadata-file ] && echo "$METADATA" > "$2"; shift; done; exit 0'
+    install(programs, "docker", f"#!/bin/sh\nMETADATA='{metadata}'\n{script}\n")
+    code, _, lines = build("--base", BASE, "--push", "registry.example.org/team/lora-trainer", "--tag", "v1")
+    assert code == ExitCode.FAILED
+    assert lines[-1] == "error: docker named no digest of what it pushed (update docker and its buildx plugin)"
+
+
 def test_without_push_it_stays_here(build: Build, programs: Path, said: Path) -> None:
     install(programs, "docker", DOCKER.format(said=said, digest=DIGEST, buildx=0, daemon=0))
     code, out, lines = build("--base", BASE, "--target", "console")
@@ -145,11 +154,13 @@ def test_what_a_build_may_be_given(build: Build, programs: Path, said: Path, tmp
         ),
         (["--base", "UPPER CASE"], "error: --base: 'UPPER CASE' is no image"),
         (["--base", BASE, "--push", "nowhere"], "--push: 'nowhere' is no registry with a repository"),
-        (["--base", BASE, "--push", "registry.example.org/x", "--tag", "a b"], "is no registry with a repository"),
+        (["--base", BASE, "--push", "registry.example.org/x", "--tag", "a b"], "error: --tag: 'a b' is no tag"),
+        (["--base", BASE, "--tag", "v1+x"], "error: --tag: 'v1+x' is no tag"),
+        (["--base", BASE, "--package-index", "pypi.org"], "error: --package-index: this is no address"),
         ([], "Missing option '--base'"),
         (["--base", BASE, "--target", "windows"], "'windows' is not one of 'trainer', 'console'"),
     ],
-    ids=["tag", "no image", "no registry", "bad tag", "no base", "target"],
+    ids=["tag", "no image", "no registry", "bad tag", "bad tag without push", "no index", "no base", "target"],
 )
 def test_bad_words_are_one_line(words: list[str], line: str, build: Build, programs: Path, said: Path) -> None:
     install(programs, "buildah", BUILDAH.format(said=said, digest=DIGEST))
@@ -157,6 +168,15 @@ def test_bad_words_are_one_line(words: list[str], line: str, build: Build, progr
     assert code == ExitCode.USAGE
     assert len(lines) == 1
     assert line in lines[0]
+    assert not said.exists()
+
+
+def test_a_password_of_the_index_never_comes_into_an_image_s_history(build: Build, programs: Path, said: Path) -> None:
+    install(programs, "buildah", BUILDAH.format(said=said, digest=DIGEST))
+    code, _, lines = build("--base", BASE, "--package-index", "https://robot:tell-nobody@pypi.example.org/simple")
+    assert code == ExitCode.USAGE
+    assert lines[0].startswith("error: --package-index: a user or password in the address would stand in the image's history")
+    assert "tell-nobody" not in lines[0]
     assert not said.exists()
 
 

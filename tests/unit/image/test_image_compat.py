@@ -9,7 +9,7 @@ import pytest
 from lorafleet.cli import main
 from lorafleet.console.site_files import read_site_files
 from lorafleet.contracts.outcomes import ExitCode
-from lorafleet.contracts.problems import ConfigError, NoInputError
+from lorafleet.contracts.problems import ConfigError, NoInputError, UsageError
 from lorafleet.contracts.site import Site
 from lorafleet.image.compat import problems, versions
 from lorafleet.image.lock import Pin, parse_lock, read_locks
@@ -62,6 +62,9 @@ def test_two_locks_agree(tmp_path: Path) -> None:
         read_locks([one, two], "3.12")
     with pytest.raises(NoInputError, match="cannot be read"):
         read_locks([tmp_path / "none.txt"], "3.12")
+    for python in ("abc", "3", "3.12.1"):
+        with pytest.raises(UsageError, match=f"--python: '{python}' is no version of Python 3"):
+            read_locks([one], python)
 
 
 @pytest.mark.parametrize(
@@ -105,6 +108,12 @@ def test_a_driver_that_is_too_old() -> None:
     )
     assert "lorafleet site export" in line
     assert told({"torch": "2.9.0"}, site("570.124.06")) == []
+
+
+def test_a_torch_without_cuda_fits_no_gpu() -> None:
+    (line,) = told({"torch": "2.15.0+cpu"}, site("580.95.05"))
+    assert line.startswith("site local, pool L4: torch 2.15.0+cpu does not fit: it is built without CUDA (lock torch as PyPI")
+    assert told({"torch": "2.15.0+cpu"}, {}) == []
 
 
 def test_a_gpu_that_is_too_old() -> None:

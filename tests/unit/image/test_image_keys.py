@@ -19,6 +19,11 @@ from lorafleet.image.keys import read_password, read_signing_key
 from lorafleet.registry.signatures import read_public_key
 
 VECTORS: dict[str, str] = json.loads((Path(__file__).parents[2] / "plugin" / "cosign_vectors.json").read_text())
+# Of the curve secp112r1.
+UNKNOWN_CURVE = {
+    "EC PRIVATE KEY": "MD4CAQEEDkHPs4Ioml2Ua4aRM4KWoAcGBSuBBAAGoSADHgAEIrlbZGbS3vZtTF25mLXM9MxSjN/WKjbwPZeI9A==",
+    "PUBLIC KEY": "MDIwEAYHKoZIzj0CAQYFK4EEAAYDHgAEIrlbZGbS3vZtTF25mLXM9MxSjN/WKjbwPZeI9A==",
+}
 
 
 def test_secretbox_is_nacl_s() -> None:
@@ -105,6 +110,22 @@ def test_what_is_no_key(tmp_path: Path, kind: str) -> None:
     with pytest.raises(ConfigError, match="no private ECDSA key") as caught:
         read_signing_key(key_file(tmp_path, content), b"pass")
     assert "tell-nobody" not in str(caught.value)
+
+
+def test_a_key_of_a_curve_that_is_not_known_here(tmp_path: Path) -> None:
+    private, public = (f"-----BEGIN {kind}-----\n{body}\n-----END {kind}-----\n" for kind, body in UNKNOWN_CURVE.items())
+    with pytest.raises(ConfigError, match="no private ECDSA key"):
+        read_signing_key(key_file(tmp_path, private.encode()), None)
+    with pytest.raises(ConfigError, match="no public ECDSA key"):
+        read_public_key(key_file(tmp_path, public.encode()))
+
+
+def test_keygen_leaves_no_half_of_a_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COSIGN_PASSWORD", "word")
+    (tmp_path / "cosign.pub").write_text("another's")
+    assert main(["image", "keygen", "--dir", str(tmp_path)]) == ExitCode.USAGE
+    assert [path.name for path in tmp_path.iterdir()] == ["cosign.pub"]
+    assert (tmp_path / "cosign.pub").read_text() == "another's"
 
 
 def test_keygen_writes_a_pair_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,22 +1,32 @@
 """Copying with registries that misbehave, and the commands around it."""
 
 import json
+import os
+import signal
+import socket
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from loopback_registry import Fault, LoopbackRegistry
 
 from lorafleet.cli import main
 from lorafleet.contracts.image import ImageReference
 from lorafleet.contracts.outcomes import ExitCode
 from lorafleet.contracts.problems import StorageError, UsageError
+from lorafleet.image.keys import SigningKey
 from lorafleet.image.mirroring import mirror, read_contents
 from lorafleet.image.references import pinned
+from lorafleet.image.signing import sign
 from lorafleet.image.targets import of_fleet, of_words
+from lorafleet.image.verifying import SBOM, prove
 from lorafleet.registry.errors import Damaged
 from lorafleet.registry.manifests import digest_of
 from lorafleet.registry.repository import Registries, Repository
+from lorafleet.registry.signatures import Unsigned
 from tests.contract.registry_suite import HASTE, attach, push_image
 
 DIGEST = f"sha256:{'a' * 64}"
@@ -77,6 +87,27 @@ def test_what_refers_to_what_refers_is_copied_too(home: LoopbackRegistry, abroad
     assert [each.digest for each in at(abroad).referrers(sbom.digest)] == [note.digest]
 
 
+def test_a_referrer_that_is_listed_and_gone_stops_nothing(home: LoopbackRegistry, abroad: LoopbackRegistry, tmp_path: Path) -> None:
+    home.has_referrers = False
+    source = at(home)
+    index = push_image(source)
+    gone = attach(source, index, SBOM, b"{}")
+    note = attach(source, index, "application/x-note", b"a note")
+    key = SigningKey("one", ec.generate_private_key(ec.SECP256R1()))
+    sign(source, index.digest, key)
+    held = home.repository("fleet/trainer")
+    assert prove(source, index.digest, [key.public]).sbom == gone.digest
+    del held.manifests[gone.digest]
+    assert prove(source, index.digest, [key.public]).sbom == ""
+    (copy,) = mirror(source, index.digest, [at(abroad)], scratch=tmp_path)
+    assert copy.problem == ""
+    assert note.digest in {each.digest for each in at(abroad).referrers(index.digest)}
+    signature = held.tags.pop(f"{index.digest.replace(':', '-')}.sig")
+    del held.manifests[signature]
+    with pytest.raises(Unsigned, match="holds no signature of it"):
+        prove(source, index.digest, [key.public])
+
+
 @pytest.mark.parametrize("part", ["layer", "child"])
 def test_a_damaged_source_ends_everything(home: LoopbackRegistry, abroad: LoopbackRegistry, tmp_path: Path, part: str) -> None:
     source = at(home)
@@ -106,6 +137,34 @@ def test_a_copy_that_is_stopped_leaves_nothing_half_done(home: LoopbackRegistry,
     assert home.counted("GET", "/blobs/") < 9
     assert list(tmp_path.iterdir()) == []
     assert at(abroad).find(index.digest) is None
+
+
+def test_nobody_waits_for_a_registry_that_hangs(home: LoopbackRegistry, tmp_path: Path) -> None:
+    source = at(home)
+    index = push_image(source)
+    with socket.create_server(("127.0.0.1", 0)) as hanging:
+
+        def press_ctrl_c() -> None:
+            hanging.accept()
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Thread(target=press_ctrl_c, daemon=True).start()
+        target = Registries(patience=HASTE).repository(ImageReference("x", f"127.0.0.1:{hanging.getsockname()[1]}"))
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            mirror(source, index.digest, [target], scratch=tmp_path)
+    assert time.monotonic() - began < HASTE.silence / 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_registry_that_mounts_nothing_is_sent_it(home: LoopbackRegistry, tmp_path: Path) -> None:
+    source = at(home)
+    index = push_image(source)
+    home.faults.extend(Fault("POST", r"uploads/\?mount=", status=status) for status in (401, 403, 404))
+    (copy,) = mirror(source, index.digest, [at(home, "other/trainer")], scratch=tmp_path)
+    assert (copy.problem, copy.mounted) == ("", 0)
+    assert copy.sent > 0
+    assert at(home, "other/trainer").find(index.digest) is not None
 
 
 def test_one_full_registry_stops_no_other(home: LoopbackRegistry, abroad: LoopbackRegistry, tmp_path: Path) -> None:

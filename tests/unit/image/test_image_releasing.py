@@ -176,6 +176,10 @@ def test_a_registry_that_is_away_stops_nobody_while_the_quorum_has_the_image(rel
     assert code == 0
     assert f"left out: {world.registries[SITES[1]].host}/fleet/lora-trainer" in out
     assert world.console.registered
+    code, out, _ = release("", "--json")
+    assert code == 0
+    (away,) = (event for event in map(json.loads, out.splitlines()) if event["event"] == "away")
+    assert "the connection is refused" in away["problem"]
 
 
 def test_too_few_registries_stop_it(release: Release, world: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,8 @@
 import gzip
 import io
 import json
+import lzma
+import os
 import tarfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -71,6 +73,9 @@ def test_dpkg_s_files() -> None:
     assert debian.python_of(found) == "3.12"
     assert debian.python_of(found[:1]) is None
     assert debian.distribution({}) == debian.Distribution()
+    odd = b'PRETTY_NAME=Somebody\'s own\nID="debian"\n'
+    assert debian.distribution({"etc/os-release": odd}) == debian.Distribution("debian")
+    assert debian.packages({debian.STATUS: b"Package: \nVersion: \n\nPackage: \tini\n"}) == ()
 
 
 def test_when_an_image_was_made() -> None:
@@ -109,8 +114,17 @@ def test_upper_layers_hide_what_lies_below(repository: Repository) -> None:
         image_of(repository, index.digest, "linux/arm64")
 
 
-def test_a_layer_that_is_no_archive(repository: Repository) -> None:
-    index = push_image(repository, b"\x28\xb5\x2f\xfd compressed otherwise")
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x28\xb5\x2f\xfd compressed otherwise",
+        layer({"opt/torch": os.urandom(20_000).hex()})[:9_000],
+        lzma.compress(os.urandom(20_000))[:9_000],
+    ],
+    ids=["another compression", "gzip cut off", "xz cut off"],
+)
+def test_a_layer_that_is_no_archive(repository: Repository, content: bytes) -> None:
+    index = push_image(repository, content)
     with pytest.raises(ConfigError, match="name the folder with --rootfs"):
         from_layers(repository, image_of(repository, index.digest), debian.wanted)
 

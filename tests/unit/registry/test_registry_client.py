@@ -112,12 +112,36 @@ def test_a_redirect_to_plain_http_elsewhere_is_not_followed(registry: LoopbackRe
     registry.keep("fleet/trainer", CONTENT)
     with pytest.raises(Refused, match=r"points to http://bucket\.example\.org, which is not https"):
         fetched(at(registry))
+    registry.faults.append(Fault("GET", "/blobs/", status=307, headers={"Location": "http://me:secret@bucket.example.org/x"}))
+    with pytest.raises(Refused, match=r"points to http://bucket\.example\.org, which"):
+        fetched(at(registry))
 
 
 def test_redirects_without_end(registry: LoopbackRegistry) -> None:
     registry.faults.extend(Fault("GET", "/blobs/", status=307, headers={"Location": "/v2/x/blobs/y"}) for _ in range(9))
     with pytest.raises(Failed, match="redirects without end"):
         fetched(at(registry))
+
+
+@pytest.mark.parametrize("host", [f"{'a' * 64}.example.org", "a..b", "127.0.0.1:99999"])
+def test_a_name_that_can_be_nobody_s(host: str) -> None:
+    with pytest.raises(Failed, match=r"cannot be asked: its name, or an address that it gives, is not valid"):
+        Registries(patience=HASTE).repository(ImageReference("x", host)).find("v1")
+
+
+@pytest.mark.parametrize("address", ["http://[", f"https://{'a' * 64}.example.org/x"])
+def test_addresses_that_are_none(registry: LoopbackRegistry, address: str) -> None:
+    repository = at(registry, Login("robot", "secret"))
+    registry.faults.append(Fault("GET", "/manifests/", status=307, headers={"Location": address}))
+    with pytest.raises(Failed, match="not valid"):
+        repository.manifest("v1")
+    asks = {"WWW-Authenticate": f'Bearer realm="{address}",service="s"'}
+    registry.faults.append(Fault("GET", "/manifests/", status=401, headers=asks))
+    with pytest.raises(Failed, match="not valid"):
+        at(registry, Login("robot", "secret")).manifest("v1")
+    registry.faults.append(Fault("POST", "/uploads/", status=202, headers={"Location": "http://["}))
+    with pytest.raises(Refused, match="no safe address"):
+        send(repository)
 
 
 def test_netrc_is_not_read(
@@ -149,7 +173,10 @@ def test_a_dropped_download_goes_on_with_the_rest(registry: LoopbackRegistry) ->
     assert fetched(at(registry)) == CONTENT
     assert registry.asked[-1].headers["Range"] == "bytes=65536-"
     registry.faults.extend(Fault("GET", "/blobs/", drop=70_000) for _ in range(4))
-    with pytest.raises(Unreachable, match="dropped at byte 262144 of"):
+    assert fetched(at(registry)) == CONTENT
+    registry.faults.append(Fault("GET", "/blobs/", drop=70_000))
+    registry.faults.extend(Fault("GET", "/blobs/", drop=700) for _ in range(3))
+    with pytest.raises(Unreachable, match="dropped at byte 65536 of"):
         fetched(at(registry))
 
 
@@ -174,6 +201,12 @@ def test_a_registry_that_takes_no_parts_gets_it_whole(registry: LoopbackRegistry
     registry.takes_parts = False
     send(at(registry).in_chunks(120_000))
     assert registry.content[BLOB.digest] == CONTENT
+
+
+def test_a_part_that_is_too_large_says_how_to_mend_it(registry: LoopbackRegistry) -> None:
+    registry.faults.extend(Fault(method, "/uploads/", status=413) for method in ("PATCH", "PUT"))
+    with pytest.raises(Failed, match=r"answers 413.*\(it, or a proxy before it, takes less at once: .*--part MIB\)"):
+        send(at(registry).in_chunks(120_000))
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -291,6 +324,17 @@ def test_a_name_that_nobody_has(monkeypatch: pytest.MonkeyPatch) -> None:
     nobody = Registries(patience=HASTE).repository(ImageReference("x", "registry.example.org"))
     with pytest.raises(Unreachable, match=r"there is no registry of this name \(look at the registry's name"):
         nobody.find("v1")
+
+
+def test_a_signature_is_found_behind_many_other_referrers(registry: LoopbackRegistry) -> None:
+    repository = at(registry)
+    index = push_image(repository)
+    for number in range(51):
+        attach(repository, index, "application/x-test", bytes([number]))
+    key = SigningKey("one", ec.generate_private_key(ec.SECP256R1()))
+    sign(repository, index.digest, key)
+    del registry.repository("fleet/trainer").tags[f"{index.digest.replace(':', '-')}.sig"]
+    assert verify(repository, index.digest, [key.public]).key.name == "one"
 
 
 @pytest.mark.parametrize("status", [400, 404, 405, 501])

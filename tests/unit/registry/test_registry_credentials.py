@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lorafleet.contracts.problems import ConfigError, UnavailableError
+from lorafleet.contracts.problems import ConfigError, NoInputError, UnavailableError
 from lorafleet.registry.credentials import Anonymous, Login, read_credentials
 
 
@@ -119,6 +119,11 @@ def test_other_files_are_refused_without_a_word_of_them(tmp_path: Path, text: st
     assert caught.value.__cause__ is None
 
 
+def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(NoInputError, match=r"none\.json: cannot be read: No such file"):
+        read_credentials(tmp_path / "none.json")
+
+
 def test_the_usual_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
@@ -127,8 +132,10 @@ def test_the_usual_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     (tmp_path / ".docker").mkdir()
     (tmp_path / ".docker" / "config.json").write_text('{"currentContext": "default"}')
     assert isinstance(read_credentials(), Anonymous)
-    places = {"run/containers/auth.json": "podman", ".docker/config.json": "docker", "named.json": "named"}
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    # What the last docker logout leaves is in nobody's way.
+    (tmp_path / ".docker" / "config.json").write_text('{"auths": {}}')
+    places = {"run/containers/auth.json": "podman", ".docker/config.json": "docker", "named.json": "named"}
     for place, user in places.items():
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / place).write_text(json.dumps({"auths": {"r.example": auth(user, "p")}}))
