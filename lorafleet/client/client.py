@@ -29,9 +29,11 @@ from lorafleet.contracts.console_api import (
     LogView,
     NewDataset,
     NewJob,
+    NewQuota,
     NewSecret,
     PageOf,
     ProbeJob,
+    QuotaView,
     SecretView,
     VersionView,
     Who,
@@ -179,6 +181,14 @@ class Client:
     def use_as_probe(self, job: str) -> None:
         """Have candidate releases repeat a job that ended well, where people's jobs are too few to judge them by."""
         self._send("PUT", "/probe", ProbeJob(job=job), again=True)
+
+    def quota(self, team: str) -> QuotaView:
+        """How many jobs of a team may run at once; for administrators of the fleet, as :meth:`set_quota`."""
+        return self._get(f"/quotas/{quote(team, safe='')}", QuotaView)
+
+    def set_quota(self, team: str, quota: NewQuota) -> QuotaView:
+        """Limit how many jobs of a team run at once."""
+        return self._parsed(self._send("PUT", f"/quotas/{quote(team, safe='')}", quota, again=True), QuotaView)
 
     def secrets(self) -> list[SecretView]:
         """The team's secrets, without their values."""

@@ -1,5 +1,6 @@
 """Which files an upload consists of."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -14,12 +15,14 @@ def collect(paths: Sequence[Path]) -> list[FormFile]:
 
     Raises:
         NoInputError: a path is not there, or there is nothing to send.
-        DataError: two files would have one name.
+        DataError: two files would have one name, or a name is no text.
     """
     files = list(_files(paths))
     if not files:
         raise NoInputError("there are no files to send", where=", ".join(map(str, paths)))
     _no_repeat(files)
+    for file in files:
+        _readable_name(file)
     return files
 
 
@@ -38,6 +41,15 @@ def _files(paths: Iterable[Path]) -> Iterator[FormFile]:
 
 def _hidden(name: Path) -> bool:
     return name.name in _NOT_DATA or any(part.startswith(".") for part in name.parts)
+
+
+def _readable_name(file: FormFile) -> None:
+    try:
+        file.name.encode()
+    except UnicodeEncodeError:
+        raise DataError(
+            "the file's name is not UTF-8 text", where=os.fsencode(file.path).decode("utf-8", "replace"), hint="rename it"
+        ) from None
 
 
 def _no_repeat(files: Sequence[FormFile]) -> None:

@@ -115,6 +115,29 @@ def probe(job: JobName, console: ConsoleUrl = None, token_file: TokenFile = None
 
 
 @job_app.command()
+def quota(
+    team: Annotated[str, typer.Argument(metavar="TEAM", help="The team's name.")],
+    limit: Annotated[
+        str | None, typer.Argument(metavar="[COUNT]", help="So many jobs of it run at once; 'none' lifts the limit.")
+    ] = None,
+    console: ConsoleUrl = None,
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show or set how many jobs of a team may run at once. For administrators of the fleet."""
+    from lorafleet.contracts.console_api import NewQuota
+    from lorafleet.contracts.document import Document, validate
+
+    request = None
+    if limit is not None:
+        request = validate(NewQuota, Document({"max_running": None if limit == "none" else limit}, "quota"))
+    with _client(console, token_file) as client:
+        found = client.quota(team) if request is None else client.set_quota(team, request)
+    at_once = "no limit" if found.max_running is None else f"at most {found.max_running} at once"
+    _print(found, as_json, f"{team}: {at_once}")
+
+
+@job_app.command()
 def logs(
     job: JobName,
     last: Annotated[int, typer.Option(min=1, max=10_000, help="How many lines.")] = 200,
@@ -192,6 +215,9 @@ def remove(
         newest = client.dataset(dataset).version
         if newest is None:
             raise NoInputError(f"data set {dataset} has no version yet", hint=f"lorafleet dataset push PATH --to {dataset}")
+        there = [item.name for item in client.version(dataset, newest).files]
+        if file not in there:
+            raise NoInputError(f"there is no such file in data set {dataset}", where=file, hint=_alike(file, there))
         version = client.remove_file(dataset, newest, file)
     _print(version, as_json, f"{dataset} version {version.version}: {version.rows} examples, {len(version.files)} files")
 
@@ -307,6 +333,13 @@ def _list(rows: Iterable["BaseModel"], as_json: bool, table: Any) -> None:
     from rich.console import Console
 
     Console().print(table)
+
+
+def _alike(name: str, names: list[str]) -> str:
+    """What was meant, perhaps: a file is stored under its name with the beginning of its SHA-256."""
+    from difflib import get_close_matches
+
+    return f"it has {', '.join(get_close_matches(name, names, 3, 0) or names[:3])}"
 
 
 def _plain(text: str) -> str:

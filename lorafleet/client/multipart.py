@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lorafleet.contracts.problems import NoInputError
+
 _BLOCK = 1 << 20
 
 
@@ -17,11 +19,15 @@ class FormFile:
 
 
 class MultipartBody:
-    """A request's body with a known length. Iterating reads the files; one that changes meanwhile breaks the request off."""
+    """A request's body with a known length. Iterating reads the files; one that changes meanwhile breaks the request off.
+
+    Raises:
+        NoInputError: a file cannot be read, or not any more.
+    """
 
     def __init__(self, files: Sequence[FormFile]) -> None:
         self._boundary = secrets.token_hex(16)
-        self._parts = [(self._head(file.name), file.path, file.path.stat().st_size) for file in files]
+        self._parts = [(self._head(file.name), file.path, _size(file.path)) for file in files]
         self._tail = f"--{self._boundary}--\r\n".encode()
         self._length = sum(len(head) + size + 2 for head, _, size in self._parts) + len(self._tail)
 
@@ -36,13 +42,7 @@ class MultipartBody:
     def __iter__(self) -> Iterator[bytes]:
         for head, path, size in self._parts:
             yield head
-            left = size
-            with path.open("rb") as file:
-                while left and (block := file.read(min(_BLOCK, left))):
-                    left -= len(block)
-                    yield block
-            if left:
-                raise OSError(f"{path.name} became shorter while it was sent")
+            yield from _blocks(path, size)
             yield b"\r\n"
         yield self._tail
 
@@ -53,3 +53,28 @@ class MultipartBody:
             f'--{self._boundary}\r\nContent-Disposition: form-data; name="files"; filename="{safe}"\r\n'
             "Content-Type: application/octet-stream\r\n\r\n"
         ).encode()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _blocks(path: Path, size: int) -> Iterator[bytes]:
+    left = size
+    try:
+        with path.open("rb") as file:
+            while left and (block := file.read(min(_BLOCK, left))):
+                left -= len(block)
+                yield block
+    except OSError as error:
+        # As it is the session would take it for trouble with the network.
+        raise _unreadable(path, error) from None
+    if left:
+        raise NoInputError("the file became shorter while it was sent", where=str(path), hint="send it again")
+
+
+def _unreadable(path: Path, error: OSError) -> NoInputError:
+    return NoInputError(f"the file cannot be read: {error.strerror}", where=str(path))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from lorafleet.contracts.console_api import DatasetView, JobRow, SecretView
@@ -10,7 +10,7 @@ from lorafleet.contracts.console_api import DatasetView, JobRow, SecretView
 
 def jobs_table(rows: Sequence[JobRow]) -> Table:
     """Jobs."""
-    table = Table("id", "state", "step", "loss", "site", "submitted", "waiting for", box=None)
+    table = Table(_whole("id"), "state", "step", "loss", "site", "submitted", "waiting for", box=None)
     for row in rows:
         steps = f"{row.step}/{row.total_steps}" if row.total_steps else ""
         loss = "" if row.loss is None else f"{row.loss:.4f}"
@@ -23,7 +23,7 @@ def jobs_table(rows: Sequence[JobRow]) -> Table:
 
 def datasets_table(rows: Sequence[DatasetView]) -> Table:
     """Data sets."""
-    table = Table("id", "name", "kind", "version", "made", box=None)
+    table = Table(_whole("id"), "name", "kind", _whole("version"), "made", box=None)
     for row in rows:
         table.add_row(*map(Text, (row.id, row.name, row.kind, row.version or "", f"{row.created_at:%Y-%m-%d %H:%M}")))
     return table
@@ -36,3 +36,8 @@ def secrets_table(rows: Sequence[SecretView]) -> Table:
         state = "" if row.readable else "cannot be decrypted any more: set it anew"
         table.add_row(*map(Text, (row.name, f"{row.updated_at:%Y-%m-%d %H:%M}", row.updated_by, state)))
     return table
+
+
+def _whole(name: str) -> Column:
+    """A column that other commands want a value of: whatever else there is gives way first."""
+    return Column(name, no_wrap=True)

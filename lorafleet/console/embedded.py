@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,7 @@ from lorafleet.console.objects.stores import Stores
 from lorafleet.console.ports import Ledger
 from lorafleet.console.settings import PREVIOUS_SECRET_VARIABLE, Settings, load_secret, write_private
 from lorafleet.contracts.jobs import Method, ObjectGrant
+from lorafleet.contracts.layout import ID
 from lorafleet.contracts.problems import StorageError, UsageError
 
 APPLICATION = "lorafleet"
@@ -82,6 +84,11 @@ def read_sites(sites: Sequence[str], secrets: Sequence[str], settings: Sequence[
         name, _, url = text.partition("=")
         if not name or name in found:
             raise UsageError(f"--site '{text}' names no site, or one twice", hint="write NAME=STORE_URL")
+        # It becomes a folder's name and a part of addresses, and workers say it.
+        if re.fullmatch(ID, name) is None:
+            raise UsageError(f"--site '{text}': '{name}' is no name of a site", hint="use small letters, digits and hyphens")
+        if name == BACKUP:
+            raise UsageError(f"--site '{text}': the console calls a store of its own so", hint="name the site otherwise")
         found[name] = SiteOption(name, url or None)
     if not found:
         found["local"] = SiteOption("local")

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
@@ -13,6 +13,7 @@ from lorafleet.console.api.services import Services
 from lorafleet.console.domain.records import Holding
 from lorafleet.console.guard.guard import Guard
 from lorafleet.console.guard.prometheus import Prometheus
+from lorafleet.console.objects.errors import StoreError
 from lorafleet.console.objects.stores import COPIES, Stores
 from lorafleet.console.ports import Ledger
 from lorafleet.console.standby.peer import settle
@@ -99,10 +100,11 @@ def repair(ledger: Ledger, stores: Stores) -> None:
     """Give what unfinished jobs need a second living copy, where a store has gone and another one is there.
 
     Raises:
-        StorageError: the database or a store does not answer; the next round goes on.
+        StorageError: the database does not answer, or a store not for all of it; the next round goes on.
     """
     reachable = stores.reachable()
-    for holding in ledger.upkeep.needed():
+
+    def copy(holding: Holding) -> None:
         living = [name for name in holding.stores if name in reachable]
         spare = [name for name in reachable if name not in holding.stores]
         if 0 < len(living) < COPIES and spare:
@@ -110,15 +112,18 @@ def repair(ledger: Ledger, stores: Stores) -> None:
             ledger.upkeep.held_by(holding, (*holding.stores, spare[0]))
             _log.warning("%s went to %s; of %s only %s answers", _name(holding), spare[0], ", ".join(holding.stores), living[0])
 
+    _each(ledger.upkeep.needed(), copy)
+
 
 def restore(ledger: Ledger, stores: Stores) -> None:
     """Give a store back what unfinished jobs need of it and what has vanished there, such as after it was emptied.
 
     Raises:
-        StorageError: the database or a store does not answer; the next round goes on.
+        StorageError: the database does not answer, or a store not for all of it; the next round goes on.
     """
     reachable = stores.reachable()
-    for holding in ledger.upkeep.needed():
+
+    def bring_back(holding: Holding) -> None:
         lacking = {name: stores.lacking(holding.objects, name) for name in holding.stores if name in reachable}
         whole = next((name for name, missing in lacking.items() if not missing), None)
         for name, missing in lacking.items():
@@ -127,6 +132,20 @@ def restore(ledger: Ledger, stores: Stores) -> None:
             elif missing and whole is not None:
                 stores.mirror(missing, whole, name)
                 _log.warning("%d objects of %s had vanished from %s and are there again", len(missing), _name(holding), name)
+
+    _each(ledger.upkeep.needed(), bring_back)
+
+
+def _each(holdings: Sequence[Holding], see_to: Callable[[Holding], None]) -> None:
+    """See to all of them, and raise the first failure after the last: one that cannot be copied must not keep the others from it."""
+    first: StoreError | None = None
+    for holding in holdings:
+        try:
+            see_to(holding)
+        except StoreError as error:
+            first = first or StoreError(f"{_name(holding)}: {error}")
+    if first is not None:
+        raise first
 
 
 def _name(holding: Holding) -> str:

@@ -107,7 +107,8 @@ def refuse_unsafe(settings: Settings) -> None:
 
 
 def _unsafe(settings: Settings) -> list[Problem]:
-    public = urlsplit(settings.public_url)
+    readable = _is_server(settings.public_url)
+    public = urlsplit(settings.public_url if readable else "")
     loopback = settings.host in LOOPBACK and public.hostname in LOOPBACK
     found = []
     if settings.auth is Auth.NONE and not loopback:
@@ -126,11 +127,21 @@ def _unsafe(settings: Settings) -> list[Problem]:
         found.append(
             Problem("the secret is short or well known", SECRET_VARIABLE, "leave it out and one is made at the first start")
         )
-    if public.scheme not in ("http", "https") or not public.hostname or public.username or public.query or public.fragment:
+    if settings.prometheus is not None and not _is_server(settings.prometheus):
+        found.append(Problem("Prometheus has an address such as http://prometheus:9090", "prometheus"))
+    if not readable or public.username or public.query or public.fragment:
         found.append(Problem("the public address holds http(s)://, a host and a port only", "public_url"))
     elif public.scheme == "http" and public.hostname not in LOOPBACK:
         found.append(Problem("plain http carries tokens in the open", "public_url", "use https://, or an address on loopback"))
     return found
+
+
+def _is_server(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
 
 
 def read_keep_events(text: str) -> timedelta | None:

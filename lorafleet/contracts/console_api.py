@@ -16,6 +16,7 @@ Row = TypeVar("Row")
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$", strip_whitespace=True)]
 RoleName = Literal["viewer", "trainer", "releaser", "admin"]
 MAX_PRIORITY = 100
+MAX_RUNNING = 1_000_000
 MAX_CAPTIONS = 10_000
 PAGE_LIMIT = 200
 
@@ -407,6 +408,19 @@ class SecretView(_Answer):
     updated_at: AwareDatetime
     updated_by: str
     readable: bool
+
+
+class NewQuota(_Part):
+    """Limit what a team runs. ``max_running`` null lifts the limit; 0 lets nothing more of it begin."""
+
+    max_running: Annotated[int, Field(ge=0, le=MAX_RUNNING)] | None
+
+
+class QuotaView(_Answer):
+    """How many jobs of a team may run at once; null: as many as there are workers."""
+
+    team: str
+    max_running: int | None
 
 
 class EnrolmentMade(_Answer):

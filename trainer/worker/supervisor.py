@@ -26,7 +26,7 @@ from trainer.worker.process import TrainingProcess
 from trainer.worker.settings import WorkerSettings
 from trainer.worker.state_file import State
 from trainer.worker.voice import Voice
-from trainer.worker.wire import Console, ConsoleUnreachable, TokenRefused
+from trainer.worker.wire import Console, ConsoleUnreachable, Fenced, TokenRefused
 
 _LOOK_SECONDS = 0.25
 _STATE_SECONDS = 5.0
@@ -185,8 +185,9 @@ class Supervisor:
         )
         try:
             return self._console.ask_perhaps(paths.LEASE, request, Lease, wait)
-        except TokenRefused:
-            # Its time is up; a credential that is not good any more shows at the next enrolment.
+        except (TokenRefused, Fenced):
+            # Its time is up, or a request before this one, whose answer came too late, has led it to a lease; the console looks after
+            # that at the next request. A credential that is not good any more shows at the next enrolment.
             self._token = None
             return None
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 from fastapi import APIRouter
 
 from lorafleet.console.api.auth import FleetAdmin, Viewer
-from lorafleet.console.api.parameters import SiteName
+from lorafleet.console.api.parameters import SiteName, TeamName
 from lorafleet.console.api.services import Here, Services
 from lorafleet.console.api.views import site_view, worker_view
 from lorafleet.console.domain.records import Principal, SiteRecord, WorkerRecord
 from lorafleet.console.domain.refusals import NotFound
 from lorafleet.contracts import paths
-from lorafleet.contracts.console_api import EnrolmentMade, SiteChange, SiteView, WorkerView
+from lorafleet.contracts.console_api import EnrolmentMade, NewQuota, QuotaView, SiteChange, SiteView, WorkerView
 from lorafleet.contracts.jobs import DesiredWorkers
 
 router = APIRouter(prefix=paths.API, tags=["fleet"])
@@ -46,6 +46,21 @@ def enrolment(site: SiteName, principal: FleetAdmin, here: Here) -> EnrolmentMad
 def workers(principal: Viewer, here: Here) -> list[WorkerView]:
     """Workers that were heard of lately. Another team's job is not named."""
     return [worker_view(_without_others(row, principal, here)) for row in here.ledger.dispatcher.workers()]
+
+
+@router.get("/quotas/{team}")
+def quota(team: TeamName, _: FleetAdmin, here: Here) -> QuotaView:
+    """How many jobs of a team may run at once."""
+    return QuotaView(team=team, max_running=here.ledger.dispatcher.quota(team))
+
+
+@router.put("/quotas/{team}")
+def set_quota(team: TeamName, body: NewQuota, principal: FleetAdmin, here: Here) -> QuotaView:
+    """Limit how many jobs of a team run at once. Those that run go on; the others wait and say why."""
+    here.ledger.dispatcher.set_quota(team, body.max_running)
+    here.ledger.access.record(principal.team, principal.subject, "team.quota", team, {"max_running": body.max_running})
+    here.work.ring()
+    return QuotaView(team=team, max_running=body.max_running)
 
 
 @router.get("/desired-workers")

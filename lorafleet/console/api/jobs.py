@@ -129,7 +129,8 @@ def _submit(request: NewJob, principal: Principal, here: Services, key: str | No
     if version is None:
         raise Unprocessable(f"data set {request.dataset} has no files yet", where="dataset", hint="upload some first")
     here.ledger.datasets.version(principal.team, request.dataset, version)
-    wanted = submission(request, version, _checked_step(request, principal, here))
+    _check_step(request, principal, here)
+    wanted = submission(request, version, request.continue_step)
     body = json.dumps([route, request.model_dump(mode="json")], sort_keys=True)
     scoped = None if key is None else hashlib.sha256(f"{principal.subject}\0{key}".encode()).hexdigest()
     record = here.ledger.jobs.submit(principal.team, wanted, principal.subject, scoped, hashlib.sha256(body.encode()).hexdigest())
@@ -137,11 +138,11 @@ def _submit(request: NewJob, principal: Principal, here: Services, key: str | No
     return _view(here, record)
 
 
-def _checked_step(request: NewJob, principal: Principal, here: Services) -> int | None:
+def _check_step(request: NewJob, principal: Principal, here: Services) -> None:
     if request.continue_from is None:
         if request.continue_step is not None:
             raise Unprocessable("continue_step needs continue_from", where="continue_step")
-        return None
+        return
     steps = [row.step for row in here.ledger.jobs.checkpoints(principal.team, request.continue_from)]
     if not steps:
         raise NotFound(f"job {request.continue_from} has published no checkpoint", where="continue_from")
@@ -151,7 +152,6 @@ def _checked_step(request: NewJob, principal: Principal, here: Services) -> int 
             where="continue_step",
             hint=f"it has {', '.join(map(str, sorted(steps)[-5:]))}",
         )
-    return max(steps) if request.continue_step is None else request.continue_step
 
 
 def _order(job: str, order: Order, principal: Principal, here: Services) -> JobView:

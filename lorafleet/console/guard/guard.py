@@ -127,6 +127,8 @@ class Guard:
             except LorafleetError as error:
                 # The database is gone for a while: the next look comes anyway.
                 _log.warning("the guard could not look: %s", error)
+            except Exception:  # noqa: BLE001 - without this thread nobody would take a bad release back
+                _log.exception("the guard could not look: a defect; it goes on")
             wake.wait(self._interval)
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from lorafleet.console.objects.errors import ObjectDamaged, ObjectMissing
 from lorafleet.console.objects.store import ObjectFacts, Store, as_file
 from lorafleet.contracts import layout
+from lorafleet.contracts.problems import Problem
 
 _NOTE_BYTES = 4096
 
@@ -36,11 +37,22 @@ def mirror_outputs(source: Store, target: Store, verify: bool = False) -> Iterat
     Each is verified by SHA-256 on its way. ``verify`` reads back what is there already as well, and repairs it.
 
     Raises:
-        StoreError: a store does not answer or refuses, or the source's own copy is damaged; what was copied stays.
+        ObjectDamaged: after the last one, of each file whose own copy in the source is damaged or has gone.
+        StoreError: a store does not answer or refuses; what was copied stays.
     """
+    spoilt: list[Problem] = []
     for facts in source.list("jobs/"):
-        if layout.is_output(facts.key):
-            yield _mirror(source, target, facts, verify)
+        if not layout.is_output(facts.key):
+            continue
+        try:
+            mirrored = _mirror(source, target, facts, verify)
+        except (ObjectDamaged, ObjectMissing) as error:
+            # It would keep every later file from the backup, again at each run.
+            spoilt += error.problems
+        else:
+            yield mirrored
+    if spoilt:
+        raise ObjectDamaged(spoilt)
 
 
 @dataclass(frozen=True)

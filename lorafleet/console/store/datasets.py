@@ -28,8 +28,9 @@ class SqlDatasets:
     def create(self, team: str, name: str, kind: str, actor: str) -> DatasetRecord:
         """Begin a data set. Raises Conflict where the team has one of this name."""
         with self._database.write() as transaction:
-            if transaction.one(select(datasets.c.id).where(datasets.c.team == team, datasets.c.name == name)) is not None:
-                raise _name_taken(name)
+            there = transaction.one(select(datasets.c.id).where(datasets.c.team == team, datasets.c.name == name))
+            if there is not None:
+                raise _name_taken(name, there["id"])
             values: dict[str, Any] = {
                 "id": new_id(name, "set"), "team": team, "name": name, "kind": kind, "created_at": transaction.now
             }  # fmt: skip
@@ -126,5 +127,6 @@ def _contents(files: Sequence[PublishedObject]) -> set[tuple[str, str]]:
     return {(file_name(item.key), item.sha256) for item in files}
 
 
-def _name_taken(name: str) -> Conflict:
-    return Conflict(f"the team has a data set {name!r}", hint="add a version to it, or take another name")
+def _name_taken(name: str, dataset: str | None = None) -> Conflict:
+    which = f", {dataset}" if dataset else ""
+    return Conflict(f"the team has a data set {name!r}{which}", hint="add a version to it, or take another name")

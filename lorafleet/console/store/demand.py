@@ -1,13 +1,13 @@
 """Reading the facts of :mod:`lorafleet.console.domain.demand`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from sqlalchemy import or_, select
 
 from lorafleet.console.domain.demand import DemandFacts, Spot, desired
-from lorafleet.console.store import fleet, probes
-from lorafleet.console.store.database import Transaction
+from lorafleet.console.store import fleet, probes, quotas
+from lorafleet.console.store.database import Row, Transaction
 from lorafleet.console.store.schema import IS_WAITING, jobs, releases
 from lorafleet.contracts.jobs import DesiredWorkers
 from lorafleet.contracts.release_api import Registration
@@ -33,6 +33,17 @@ def desired_workers(transaction: Transaction) -> Sequence[DesiredWorkers]:
                 lacking[spot] = max(0, probes.lacking(transaction, row["id"], site.site))
     for stable in facts.stable:
         spots[stable.site, stable.digest] = stable.target_size
-    queue = select(jobs).where(IS_WAITING).order_by(jobs.c.priority.desc(), jobs.c.number).limit(_LOOK_AT)
-    waiting = [fleet.queued(row) for row in transaction.all(queue)]
+    waiting = [fleet.queued(row) for row in _may_run(transaction)]
     return desired(DemandFacts(facts, waiting, transaction.now, running, spots, lacking))
+
+
+def _may_run(transaction: Transaction) -> Iterator[Row]:
+    """The waiting jobs that their teams' quotas let run now: a worker for any other one would have nothing to do."""
+    left = quotas.left(transaction, quotas.limits(transaction))
+    full = [team for team, room in left.items() if room <= 0]
+    queue = select(jobs).where(IS_WAITING, jobs.c.team.not_in(full)).order_by(jobs.c.priority.desc(), jobs.c.number)
+    for row in transaction.all(queue.limit(_LOOK_AT)):
+        if left.get(row["team"], 1) > 0:
+            yield row
+        if row["team"] in left:
+            left[row["team"]] -= 1

@@ -23,9 +23,10 @@ from lorafleet.console.domain.requests import PLACES
 from lorafleet.console.store import chain, pages, reasons, rows
 from lorafleet.console.store.database import Database, Row, Transaction
 from lorafleet.console.store.datasets import find_version
-from lorafleet.console.store.schema import IS_LIVE, attempts, checkpoints, events, jobs, keys, logs, versions
+from lorafleet.console.store.schema import IS_LIVE, attempts, checkpoints, events, jobs, keys, logs, releases, versions
 from lorafleet.contracts.job_states import JobState
 from lorafleet.contracts.jobs import Order
+from lorafleet.contracts.release import ReleaseState
 from lorafleet.contracts.training import TrainingConfig
 
 KEY_LIFETIME = timedelta(hours=24)
@@ -164,15 +165,16 @@ def enqueue(transaction: Transaction, team: str, submission: Submission, actor: 
     except ValidationError as error:
         first = error.errors()[0]
         raise Unprocessable(first["msg"], where=".".join(str(part) for part in first["loc"])) from None
+    step = submission.continue_step
     if submission.continue_from is not None:
-        _check_continuation(transaction, team, submission.continue_from, submission.continue_step)
+        step = _step_to_continue(transaction, team, submission.continue_from, step)
     values: dict[str, Any] = {
         "id": job, "team": team, "name": submission.name, "kind": submission.kind, "state": JobState.WAITING,
         "dataset": submission.dataset, "version": submission.version, "data_stores": version["stores"],
         "training": dict(submission.training), "priority": submission.priority, "submitted_by": actor,
         "submitted_at": transaction.now, "not_before": transaction.now, "gpus": submission.gpus,
         "min_memory_mib": submission.min_memory_mib, "continue_from": submission.continue_from,
-        "continue_step": submission.continue_step,
+        "continue_step": step,
     }  # fmt: skip
     row = transaction.row(_INSERT, values)
     transaction.event(row, EventKind.SUBMITTED)
@@ -204,14 +206,25 @@ def _claim(transaction: Transaction, team: str, key: str, body_digest: str, job:
     return find(transaction, team, first["job"])
 
 
-def _check_continuation(transaction: Transaction, team: str, job: str, step: int | None) -> None:
+def _step_to_continue(transaction: Transaction, team: str, job: str, step: int | None) -> int:
+    """The step, or without one the newest that a job can go on from. Raises as :meth:`SqlJobs.submit`."""
     find(transaction, team, job)
-    statement = select(checkpoints.c.step).where(checkpoints.c.job == job)
-    if step is not None:
-        statement = statement.where(checkpoints.c.step == step)
-    if transaction.execute(statement.limit(1)).first() is None:
-        what = "no published checkpoint" if step is None else f"no published checkpoint of step {step}"
-        raise Unprocessable(f"job {job} has {what} to go on from")
+    statement = (
+        select(checkpoints.c.step, releases.c.state)
+        .join_from(checkpoints, releases, releases.c.id == checkpoints.c.release_id, isouter=True)
+        .where(checkpoints.c.job == job)
+    )
+    found = transaction.all(statement if step is None else statement.where(checkpoints.c.step == step))
+    what = "checkpoint" if step is None else f"checkpoint of step {step}"
+    if not found:
+        raise Unprocessable(f"job {job} has no published {what} to go on from")
+    good = [row["step"] for row in found if row["state"] != ReleaseState.ROLLED_BACK]
+    if not good:
+        raise Unprocessable(
+            f"job {job} has no {what} to go on from but what a release wrote that was taken back",
+            hint="name an earlier step, or submit it anew",
+        )
+    return int(max(good))
 
 
 # What was told last counts, but nothing takes back a stop or a hand-back.

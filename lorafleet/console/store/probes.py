@@ -3,6 +3,7 @@
 One is made at the moment when a worker of the candidate asks and no user's job is drawn for it, so that none ever waits.
 """
 
+import logging
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
@@ -12,6 +13,7 @@ from sqlalchemy import delete, func, insert, select
 from lorafleet.console.domain.naming import new_id
 from lorafleet.console.domain.placement import Place
 from lorafleet.console.domain.records import Submission
+from lorafleet.console.domain.refusals import NotFound, Unprocessable
 from lorafleet.console.store.database import Row, Transaction
 from lorafleet.console.store.jobs import enqueue
 from lorafleet.console.store.schema import IS_LIVE, attempts, probes, releases, watches
@@ -22,6 +24,8 @@ from lorafleet.contracts.release_api import StageStatus
 
 SOON = timedelta(seconds=30)
 """How long an attempt is waited for as the sample that it may become. A person's job may train for hours, and a probe may hang."""
+
+_log = logging.getLogger(__name__)
 
 _SAMPLES = (OutcomeClass.SUCCEEDED, OutcomeClass.RELEASE)
 
@@ -35,7 +39,7 @@ def set_template(transaction: Transaction, team: str, submission: Submission | N
 
 
 def make(transaction: Transaction, place: Place, being_leased: int) -> Row | None:
-    """A probe for a worker in this place, or None where no sample is lacking or no template is set.
+    """A probe for a worker in this place, or None where no sample is lacking, or no template is set that can still be trained.
 
     ``being_leased`` jobs of the place are not in the tables yet.
     """
@@ -47,8 +51,12 @@ def make(transaction: Transaction, place: Place, being_leased: int) -> Row | Non
     if template is None:
         return None
     values: dict[str, Any] = {**template["submission"], "kind": JobKind.PROBE}
-    submission = Submission(**values)
-    return enqueue(transaction, template["team"], submission, "console", new_id("probe", "probe"))
+    try:
+        return enqueue(transaction, template["team"], Submission(**values), "console", new_id("probe", "probe"))
+    except (NotFound, Unprocessable) as error:
+        # People's jobs that are leased in the same transaction must not fail with it.
+        _log.warning("no probe for release %s: %s", place.release_id, error)
+        return None
 
 
 def lacking(transaction: Transaction, release_id: str, site: str) -> int:

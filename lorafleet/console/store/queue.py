@@ -1,19 +1,20 @@
 """Taking jobs out of the queue: by priority, then by age, for the workers that ask."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, bindparam, func, or_, select
+from sqlalchemy import and_, bindparam, or_, select
 
 from lorafleet.console.domain import resume
 from lorafleet.console.domain.placement import Fleet, Place
 from lorafleet.console.domain.records import EventKind
 from lorafleet.console.domain.requests import PLACES
+from lorafleet.console.store import quotas as limits
 from lorafleet.console.store.database import Row, Transaction
 from lorafleet.console.store.fleet import queued
 from lorafleet.console.store.rows import published
-from lorafleet.console.store.schema import IS_RUNNING, IS_WAITING, attempts, checkpoints, jobs, quotas, releases
+from lorafleet.console.store.schema import IS_WAITING, attempts, checkpoints, jobs, quotas, releases
 from lorafleet.contracts.job_states import AttemptState, JobState
 from lorafleet.contracts.jobs import DatasetVersion, Job, LeaseRequest, Order, Phase, ResumePoint
 from lorafleet.contracts.release import ReleaseState
@@ -36,7 +37,7 @@ def pick(transaction: Transaction, fleet: Fleet, requests: Sequence[LeaseRequest
     """The first job that suits each request, by the request's index. Their rows are locked."""
     picked: dict[int, Row] = {}
     room = _Room(transaction)
-    for row in _in_order(transaction, requests):
+    for row in _in_order(transaction, requests, room.full):
         job = queued(row)
         if not room.has(row):
             continue
@@ -169,10 +170,11 @@ _AFTER = or_(
     jobs.c.priority < bindparam("last_priority"),
     and_(jobs.c.priority == bindparam("last_priority"), jobs.c.number > bindparam("last_number")),
 )
-_NEXT_IN_ORDER = _IN_ORDER.where(_AFTER)
+# What a team without room has waiting may be more than is looked at.
+_NEXT_IN_ORDER = _IN_ORDER.where(_AFTER, jobs.c.team.not_in(bindparam("full", expanding=True)))
 
 
-def _in_order(transaction: Transaction, requests: Sequence[LeaseRequest]) -> Iterator[Row]:
+def _in_order(transaction: Transaction, requests: Sequence[LeaseRequest], full: Callable[[], Sequence[str]]) -> Iterator[Row]:
     size, seen = max(_PAGE, len(requests)), 0
     values: dict[str, Any] = {
         "now": transaction.now,
@@ -186,7 +188,7 @@ def _in_order(transaction: Transaction, requests: Sequence[LeaseRequest]) -> Ite
         if len(rows) < size or seen >= _LOOK_AT:
             return
         size *= 4
-        values |= {"last_priority": rows[-1]["priority"], "last_number": rows[-1]["number"], "size": size}
+        values |= {"last_priority": rows[-1]["priority"], "last_number": rows[-1]["number"], "size": size, "full": full()}
         rows = transaction.all(_NEXT_IN_ORDER, values)
 
 
@@ -201,8 +203,14 @@ class _Room:
         if row["max_running"] is None:
             return True
         if row["team"] not in self._left:
-            self._left |= self._count({row["team"]: row["max_running"]})
+            self._left |= limits.left(self._transaction, {row["team"]: row["max_running"]})
         return self._left[row["team"]] > 0
+
+    def full(self) -> Sequence[str]:
+        """The teams that have no room left."""
+        unknown = {team: limit for team, limit in limits.limits(self._transaction).items() if team not in self._left}
+        self._left |= limits.left(self._transaction, unknown)
+        return sorted(team for team, left in self._left.items() if left <= 0)
 
     def take(self, row: Row) -> None:
         if row["max_running"] is not None:
@@ -210,11 +218,11 @@ class _Room:
 
     def within_quotas(self, picked: dict[int, Row]) -> dict[int, Row]:
         """What still fits once no other console can lease for these teams."""
-        limits = {row["team"]: row["max_running"] for row in picked.values() if row["max_running"] is not None}
-        if not limits or not self._transaction.postgres:
+        limited = {row["team"]: row["max_running"] for row in picked.values() if row["max_running"] is not None}
+        if not limited or not self._transaction.postgres:
             return picked
-        self._transaction.all(select(quotas.c.team).where(quotas.c.team.in_(limits)).order_by(quotas.c.team).with_for_update())
-        left = self._count(limits)
+        self._transaction.all(select(quotas.c.team).where(quotas.c.team.in_(limited)).order_by(quotas.c.team).with_for_update())
+        left = limits.left(self._transaction, limited)
         kept = {}
         for index, row in picked.items():
             if row["team"] in left:
@@ -223,8 +231,3 @@ class _Room:
                     continue
             kept[index] = row
         return kept
-
-    def _count(self, limits: dict[str, int]) -> dict[str, int]:
-        statement = select(jobs.c.team, func.count().label("running")).where(IS_RUNNING, jobs.c.team.in_(limits))
-        running = {row["team"]: row["running"] for row in self._transaction.all(statement.group_by(jobs.c.team))}
-        return {team: limit - running.get(team, 0) for team, limit in limits.items()}

@@ -8,8 +8,9 @@ from sqlalchemy import bindparam, func, or_, select
 from lorafleet.console.domain.placement import HEARD_LATELY, NEAR_FIRST, Fleet, Place
 from lorafleet.console.domain.waiting import WaitingFacts, reason
 from lorafleet.console.store import fleet as fleets
+from lorafleet.console.store import quotas
 from lorafleet.console.store.database import Row, Transaction
-from lorafleet.console.store.schema import IS_LIVE, IS_RUNNING, IS_WAITING, Instant, attempts, jobs, quotas, workers
+from lorafleet.console.store.schema import IS_LIVE, IS_WAITING, Instant, attempts, jobs, workers
 from lorafleet.contracts.job_states import JobState
 from lorafleet.contracts.jobs import GpuSlot
 
@@ -103,12 +104,9 @@ def _size(slots: Sequence[GpuSlot]) -> tuple[int, int]:
 
 
 def _full_teams(transaction: Transaction) -> Mapping[str, int]:
-    limits = {row["team"]: row["max_running"] for row in transaction.all(select(quotas))}
-    if not limits:
-        return {}
-    statement = select(jobs.c.team, func.count().label("running")).where(IS_RUNNING, jobs.c.team.in_(limits))
-    running = {row["team"]: row["running"] for row in transaction.all(statement.group_by(jobs.c.team))}
-    return {team: limit for team, limit in limits.items() if running.get(team, 0) >= limit}
+    limits = quotas.limits(transaction)
+    left = quotas.left(transaction, limits)
+    return {team: limit for team, limit in limits.items() if left[team] <= 0}
 
 
 def _gpus(count: int, memory_mib: int) -> str:

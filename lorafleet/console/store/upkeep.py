@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from sqlalchemy import and_, func, select, tuple_, update
+from sqlalchemy import and_, func, or_, select, tuple_, union, update
 
 from lorafleet.console.domain.records import Holding, Series
 from lorafleet.console.store import retention, tallies
 from lorafleet.console.store.database import Database
 from lorafleet.console.store.rows import published
-from lorafleet.console.store.schema import checkpoints, jobs, versions
+from lorafleet.console.store.schema import checkpoints, jobs, releases, versions
 from lorafleet.contracts.job_states import JobState
+from lorafleet.contracts.release import ReleaseState
 
 _UNFINISHED = (JobState.WAITING, JobState.RUNNING)
 
@@ -22,18 +23,36 @@ class SqlUpkeep:
         self._database = database
 
     def needed(self) -> Sequence[Holding]:
-        """What unfinished jobs cannot do without: their data set versions and every step's newest checkpoint."""
+        """What unfinished jobs cannot do without: their data set versions, and each checkpoint that one may go on from.
+
+        Those are a job's newest one, and as long as it has none that of the job which it continues; of each release one, since
+        what a release wrote is passed over once it is taken back.
+        """
         unfinished = jobs.c.state.in_(_UNFINISHED)
         sets = select(versions).where(
             tuple_(versions.c.dataset, versions.c.version).in_(select(jobs.c.dataset, jobs.c.version).where(unfinished))
         )
-        last = (
-            select(checkpoints.c.job, func.max(checkpoints.c.step).label("step"))
+        newest = func.max(checkpoints.c.step).label("step")
+        own = (
+            select(checkpoints.c.job, checkpoints.c.release_id, newest)
             .join(jobs, and_(jobs.c.id == checkpoints.c.job, unfinished))
-            .group_by(checkpoints.c.job)
-            .subquery()
+            .group_by(checkpoints.c.job, checkpoints.c.release_id)
         )
-        newest = select(checkpoints).join(last, and_(last.c.job == checkpoints.c.job, last.c.step == checkpoints.c.step))
+        up_to_it = or_(jobs.c.continue_step.is_(None), checkpoints.c.step <= jobs.c.continue_step)
+        continued = (
+            select(checkpoints.c.job, checkpoints.c.release_id, newest)
+            .join(jobs, and_(jobs.c.continue_from == checkpoints.c.job, unfinished, jobs.c.published_step.is_(None), up_to_it))
+            .group_by(checkpoints.c.job, checkpoints.c.release_id, jobs.c.continue_step)
+        )
+        last = union(own, continued).subquery()
+        same = and_(
+            last.c.job == checkpoints.c.job,
+            last.c.step == checkpoints.c.step,
+            last.c.release_id.is_not_distinct_from(checkpoints.c.release_id),
+        )
+        taken_back = select(releases.c.id).where(releases.c.state == ReleaseState.ROLLED_BACK)
+        good = or_(checkpoints.c.release_id.is_(None), checkpoints.c.release_id.not_in(taken_back))
+        steps = select(checkpoints).join(last, same).where(good).order_by(checkpoints.c.job, checkpoints.c.step)
         with self._database.read() as transaction:
             return [
                 *(
@@ -42,7 +61,7 @@ class SqlUpkeep:
                 ),
                 *(
                     Holding(published(row["objects"]), tuple(row["stores"]), job=row["job"], fence=row["fence"], step=row["step"])
-                    for row in transaction.all(newest)
+                    for row in transaction.all(steps)
                 ),
             ]
 

@@ -228,3 +228,25 @@ def test_files_are_added_to_and_taken_out_of_the_newest_version(
     assert "--to DATASET" in capsys.readouterr().err
     assert main(["dataset", "remove", first["dataset"], "none.png"]) != 0
     assert "no such file" in capsys.readouterr().err
+    name = first["files"][0]["name"]
+    assert main(["dataset", "remove", first["dataset"], f"{name.rpartition('-')[0]}.png"]) == 66
+    assert name in capsys.readouterr().err
+
+
+def test_a_teams_quota_from_the_command_line(
+    console: RunningConsole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, text = console.ledger.access.create_token("default", "quota", Role.ADMIN, "test")
+    monkeypatch.setenv("LORAFLEET_CONSOLE", console.url)
+    monkeypatch.setenv("LORAFLEET_TOKEN", text)
+    for words, told in (
+        (["red"], "red: no limit"),
+        (["red", "3"], "red: at most 3 at once"),
+        (["red"], "red: at most 3 at once"),
+        (["red", "none"], "red: no limit"),
+    ):
+        assert main(["job", "quota", *words]) == 0
+        assert lines_of(capsys) == [told]
+    for wrong in ("many", "-1"):
+        assert main(["job", "quota", "red", "--", wrong]) == 78
+        assert "max_running" in capsys.readouterr().err

@@ -9,12 +9,15 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 from python_multipart.multipart import parse_options_header
+from rich.console import Console
 
 from lorafleet.client.address import Address, find_address
 from lorafleet.client.collect import collect
 from lorafleet.client.events import ServerEvent, read_events
 from lorafleet.client.multipart import FormFile, MultipartBody
 from lorafleet.client.refusals import ConsoleRefused, ConsoleUnreachable, raise_for_problem
+from lorafleet.client.tables import jobs_table
+from lorafleet.contracts.console_api import JobRow
 from lorafleet.contracts.problems import DataError, NoInputError, UsageError
 
 
@@ -119,3 +122,37 @@ def test_refusals_are_told_in_the_console_s_words() -> None:
     with pytest.raises(ConsoleRefused, match="404"):
         raise_for_problem(answer(404, b"<html>"))
     raise_for_problem(answer(204, b""))
+
+
+def test_a_name_that_is_no_text_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a\udcff.png").write_bytes(b"x")
+    with pytest.raises(DataError, match="not UTF-8") as raised:
+        collect([tmp_path])
+    str(raised.value).encode()
+
+
+def test_a_file_that_goes_or_shrinks_while_it_is_sent_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("neon")
+    body = MultipartBody([FormFile("a.txt", file)])
+    file.write_text("n")
+    with pytest.raises(NoInputError, match=r"a\.txt: the file became shorter"):
+        list(body)
+    file.unlink()
+    with pytest.raises(NoInputError, match=r"a\.txt: the file cannot be read"):
+        list(body)
+    with pytest.raises(NoInputError, match="cannot be read"):
+        MultipartBody([FormFile("a.txt", file)])
+
+
+def test_an_id_is_shown_whole_however_narrow_the_terminal_is() -> None:
+    ids = [f"{'a-long-name-' * 4}{number}" for number in range(2)]
+    row = {
+        "name": "n", "state": "waiting", "kind": "user", "dataset": "d", "priority": 0, "step": 0, "total_steps": 0, "loss": None,
+        "submitted_by": "s", "submitted_at": "2026-01-01T00:00:00Z", "seconds_left": None, "published_step": None, "site": None,
+        "ended_at": None, "waiting_for": "No worker is there in any site.", "unknown_since": None, "cancel_requested": False,
+    }  # fmt: skip
+    rows = [JobRow.model_validate({**row, "id": name}) for name in ids]
+    text = io.StringIO()
+    Console(file=text, width=80).print(jobs_table(rows))
+    assert all(name in text.getvalue() for name in ids)

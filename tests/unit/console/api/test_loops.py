@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from lorafleet.console.loops import forget, repair, restore
+from lorafleet.console.objects.errors import StoreError
 from lorafleet.console.settings import read_keep_events
 from lorafleet.contracts.metrics import CONSOLE
 from lorafleet.contracts.problems import UsageError
@@ -92,6 +93,33 @@ def test_what_vanished_from_a_store_is_brought_back(start_console: StartConsole,
     for name in ("a", "backup"):
         (console.directory / "stores" / name / next(iter(kept))).unlink()
     restore(console.ledger, stores)
+
+
+@pytest.mark.parametrize("loop", [repair, restore])
+def test_what_cannot_be_copied_keeps_nothing_else_from_it(
+    start_console: StartConsole, worker: MakeWorker, loop: Callable[..., None]
+) -> None:
+    console = start_console(sites=("a", "b", "c"), loops=False)
+    stores = console.services.stores
+    for number in range(2):
+        new_job(console.admin, new_dataset(console.admin, f"set {number}")[0])
+        assert worker(console=console, site="a", name=f"w{number}").leased().publish(5, b"at five").status_code == 204
+    needed = console.ledger.upkeep.needed()
+    # The first one's copy in the living store is damaged, so that it cannot be copied anywhere.
+    kept = console.directory / "stores" / "b" / needed[0].objects[0].key
+    kept.write_bytes(b"x" * kept.stat().st_size)
+    if loop is repair:
+        shutil.rmtree(console.directory / "stores" / "a")
+        soon(lambda: "a" not in stores.reachable())
+    else:
+        for folder in ("datasets", "jobs"):
+            shutil.rmtree(console.directory / "stores" / "a" / folder)
+    with pytest.raises(StoreError, match="SHA-256"):
+        loop(console.ledger, stores)
+    target = "c" if loop is repair else "a"
+    for holding in needed[1:]:
+        assert stores.lacking(holding.objects, target) == (), holding
+    assert stores.lacking(needed[0].objects, target)
 
 
 def test_old_events_go_by_themselves_and_the_job_stays(start_console: StartConsole, worker: MakeWorker) -> None:

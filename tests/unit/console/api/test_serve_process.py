@@ -68,7 +68,13 @@ def test_what_it_prints_names_files_and_never_a_credential(serve: Serve) -> None
         (["--database", "mysql://x"], {}, "database"),
         (["--site", "a=ftp://x"], {}, "store"),
         (["--site", "a", "--site", "a"], {}, "twice"),
+        (["--site", "../out"], {}, "no name of a site"),
+        (["--site", "backup"], {}, "a store of its own"),
         (["--store-secret", "b=x"], {}, "--store-secret"),
+        (["--prometheus", "prometheus:9090"], {}, "http://prometheus:9090"),
+        (["--prometheus", "http://prometheus:port"], {}, "http://prometheus:9090"),
+        (["--public-url", "https://[console"], {}, "public_url"),
+        (["--public-url", "https://console.example:port"], {}, "public_url"),
     ],
 )
 def test_an_unsafe_or_wrong_set_up_is_refused_in_one_line(

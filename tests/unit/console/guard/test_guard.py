@@ -2,7 +2,8 @@
 
 import json
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
@@ -165,6 +166,14 @@ def test_a_silent_prometheus_is_no_breach_and_no_pass(actors: Actors, server: Fa
     assert actors.ledger.releases.watch(release, "aws", watch).status is StageStatus.PASS
 
 
+def soon(holds: Callable[[], bool]) -> None:
+    for _ in range(200):
+        if holds():
+            return
+        time.sleep(0.01)
+    pytest.fail("it did not come")
+
+
 def test_the_loops_act_by_themselves(actors: Actors) -> None:
     release = actors.candidate()
     over = threading.Event()
@@ -183,6 +192,27 @@ def test_the_loops_act_by_themselves(actors: Actors) -> None:
         assert state(actors, release) is ReleaseState.ROLLED_BACK
     finally:
         guard.stop()
+
+
+def test_a_defect_of_one_look_does_not_end_the_guard(actors: Actors, caplog: pytest.LogCaptureFixture) -> None:
+    release = with_query(actors)
+
+    class Broken:
+        asked = 0
+
+        def query(self, promql: str) -> list[Sample]:
+            self.asked += 1
+            if self.asked == 1:
+                raise RuntimeError("a defect")
+            return [Sample({"site": "gcp", "release": CANDIDATE}, 4.0)]
+
+    guard = Guard(actors.ledger, Broken(), interval=0.01)
+    guard.start()
+    try:
+        soon(lambda: state(actors, release) is ReleaseState.ROLLED_BACK)
+    finally:
+        guard.stop()
+    assert "a defect; it goes on" in caplog.text
 
 
 @pytest.mark.parametrize(

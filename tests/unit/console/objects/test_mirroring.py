@@ -68,6 +68,11 @@ def test_a_source_that_was_damaged_later_does_not_reach_the_backup(stores: tuple
     with pytest.raises(ObjectDamaged, match="not what it was"):
         list(mirror_outputs(source, target))
     assert target.head(WEIGHTS) is None
+    later = layout.output_object("job-2", 1, "lora.safetensors")
+    put(source, later, b"later")
+    with pytest.raises(ObjectDamaged, match="not what it was"):
+        list(mirror_outputs(source, target))
+    assert b"".join(target.read(later)) == b"later"
 
 
 def test_the_command_says_what_it_did(stores: tuple[FolderStore, FolderStore], tmp_path: Path, capsys: pytest.CaptureFixture[str]):

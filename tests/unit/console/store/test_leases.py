@@ -9,6 +9,7 @@ from console_actors import CANDIDATE, GRACE, LIFETIME, STABLE, Actors, checkpoin
 from lorafleet.console.domain.endings import MAX_FAILURES
 from lorafleet.console.domain.records import EventKind, SiteRecord
 from lorafleet.console.domain.refusals import Conflict, Fenced, Unprocessable
+from lorafleet.console.store import queue
 from lorafleet.contracts.job_states import AttemptState, JobState
 from lorafleet.contracts.jobs import LogLines, Order, Phase
 from lorafleet.contracts.outcomes import OutcomeClass
@@ -82,6 +83,38 @@ def test_a_quota_limits_what_a_team_runs(actors: Actors) -> None:
     assert actors.lease() is not None
     actors.ledger.dispatcher.set_quota("red", None)
     assert actors.ledger.dispatcher.quota("red") is None
+
+
+def test_a_team_without_room_holds_up_no_other_however_much_it_has_waiting(actors: Actors, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "_PAGE", 2)
+    monkeypatch.setattr(queue, "_LOOK_AT", 4)
+    teams = ["red", *(f"full-{number}" for number in range(4))]
+    for team in teams:
+        actors.ledger.dispatcher.set_quota(team, 0)
+        dataset = actors.dataset if team == "red" else actors.new_dataset(team, ())
+        for _ in range(4):
+            actors.submit(team=team, dataset=dataset)
+    other = actors.submit(team="blue", dataset=actors.new_dataset("blue", ()))
+    found = actors.lease()
+    assert found is not None
+    assert found[0].id == other.id
+
+
+def test_no_worker_is_asked_for_beyond_a_quota(actors: Actors) -> None:
+    actors.ledger.dispatcher.set_quota("red", 2)
+    for _ in range(6):
+        actors.submit()
+
+    def wanted() -> int:
+        return sum(each.workers for each in actors.ledger.dispatcher.desired_workers())
+
+    assert wanted() == 2
+    actors.lease()
+    assert wanted() == 2
+    actors.submit(team="blue", dataset=actors.new_dataset("blue", ()))
+    assert wanted() == 3
+    actors.ledger.dispatcher.set_quota("red", 0)
+    assert wanted() == 2
 
 
 def test_a_site_that_has_the_data_comes_first_for_a_moment(actors: Actors) -> None:

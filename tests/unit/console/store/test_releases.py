@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from console_actors import CANDIDATE, GRACE, STABLE, TRAINING, Actors
+from console_actors import CANDIDATE, GRACE, LIFETIME, STABLE, TRAINING, Actors
 
 from lorafleet.console.domain.judgement import WINDOW
 from lorafleet.console.domain.records import Submission
@@ -324,6 +324,18 @@ def test_no_probes_without_a_watch_on_stable_or_without_a_template(actors: Actor
     assert actors.lease("aws", "w1") is None
     with pytest.raises(NotFound):
         actors.ledger.releases.set_probe_template("red", Submission("probe", "none", "v1", TRAINING))
+
+
+def test_a_probe_that_cannot_be_made_any_more_holds_no_lease_up(actors: Actors, caplog: pytest.LogCaptureFixture) -> None:
+    dataset = actors.new_dataset("fleet", ("aws-store",), "probe")
+    actors.ledger.releases.set_probe_template("fleet", Submission("probe", dataset, "v1", {**TRAINING, "of_another_version": 1}))
+    actors.candidate()
+    job = actors.submit().id
+    answers = actors.ledger.dispatcher.lease_many(
+        [actors.request(worker=f"c{number}", digest=CANDIDATE) for number in range(2)], LIFETIME
+    )
+    assert [None if each is None else each[0].id for each in answers] == [job, None]
+    assert "no probe" in caplog.text
 
 
 def test_a_probe_of_a_revoked_release_is_over(actors: Actors) -> None:

@@ -1,5 +1,6 @@
 """What is forgotten and what never is, on both databases."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -60,8 +61,10 @@ def test_events_and_log_of_an_old_job_go_and_where_its_weights_come_from_stays(a
     forget_all(actors)
     assert actors.ledger.jobs.events("red", job) == []
     assert actors.ledger.jobs.log("red", job) == []
+    now = actors.ledger.jobs.get("red", job)
+    assert now.forgotten_at == actors.clock.at
     assert before == (
-        actors.ledger.jobs.get("red", job),
+        replace(now, forgotten_at=None),
         actors.ledger.jobs.attempts("red", job),
         actors.ledger.jobs.checkpoints("red", job),
         actors.ledger.access.audit("red"),
@@ -147,8 +150,8 @@ def test_a_probe_job_that_another_continues_stays(actors: Actors) -> None:
     actors.ledger.releases.set_probe_template("red", Submission("probe", actors.dataset, "v1", {"base_model": "b", "max_steps": 1}))
     release = actors.candidate(sites=("aws",))
     probe = probed(actors, "w1")
-    actors.ledger.releases.revoke(release, "enough", "someone")
     actors.submit(continue_from=probe)
+    actors.ledger.releases.revoke(release, "enough", "someone")
     actors.clock.advance(KEEP.total_seconds())
     forget_all(actors)
     assert actors.ledger.jobs.get("red", probe).id == probe

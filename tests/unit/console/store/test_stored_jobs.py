@@ -5,7 +5,7 @@ import threading
 from dataclasses import asdict, replace
 
 import pytest
-from console_actors import TRAINING, Actors, some_object
+from console_actors import CANDIDATE, TRAINING, Actors, some_object
 
 from lorafleet.console.domain.records import EventKind, Submission
 from lorafleet.console.domain.refusals import NotFound, Unprocessable
@@ -75,6 +75,26 @@ def test_a_job_needs_its_data_and_what_it_continues(actors: Actors) -> None:
     job = actors.submit().id
     with pytest.raises(Unprocessable, match="no published checkpoint"):
         actors.submit(continue_from=job)
+
+
+def test_nothing_continues_what_a_failed_release_wrote(actors: Actors) -> None:
+    first = actors.submit().id
+    _, fence = actors.started()
+    actors.publish(first, fence, 10)
+    actors.end(first, fence, OutcomeClass.PREEMPTED)
+    release = actors.candidate()
+    second = actors.submit().id
+    for job, worker in ((first, "c1"), (second, "c2")):
+        leased, fence = actors.started(worker=worker, digest=CANDIDATE)
+        assert leased == job
+        actors.publish(job, fence, 20, CANDIDATE)
+        actors.end(job, fence, OutcomeClass.USER)
+    assert actors.submit(continue_from=first).continue_step == 20
+    actors.ledger.releases.revoke(release, "bad", "someone")
+    assert actors.submit(continue_from=first).continue_step == 10
+    for job, step in ((first, 20), (second, 20), (second, None)):
+        with pytest.raises(Unprocessable, match="a release wrote that was taken back"):
+            actors.submit(continue_from=job, continue_step=step)
 
 
 def test_another_team_sees_nothing(actors: Actors) -> None:

@@ -1,7 +1,7 @@
 """What loops and metrics ask for, on both databases."""
 
 import pytest
-from console_actors import STABLE, Actors
+from console_actors import CANDIDATE, STABLE, Actors
 
 from lorafleet.console.domain.refusals import Fenced
 from lorafleet.contracts.job_states import JobState
@@ -25,6 +25,35 @@ def test_only_what_unfinished_jobs_need_is_needed(actors: Actors) -> None:
     needed = actors.ledger.upkeep.needed()
     assert [(each.dataset, each.job, each.step) for each in needed] == [(actors.dataset, None, None), (None, job, 7)]
     assert all(each.objects for each in needed)
+
+
+def steps_needed(actors: Actors) -> list[tuple[str | None, int | None]]:
+    return [(each.job, each.step) for each in actors.ledger.upkeep.needed() if each.job is not None]
+
+
+def test_what_a_job_continues_is_needed_until_it_has_a_step_of_its_own(actors: Actors) -> None:
+    first, fence = started(actors)
+    for step in (10, 20, 30):
+        actors.publish(first, fence, step)
+    actors.end(first, fence, OutcomeClass.SUCCEEDED)
+    assert steps_needed(actors) == []
+    actors.submit(continue_from=first, continue_step=20)
+    assert steps_needed(actors) == [(first, 20)]
+    second, fence = actors.started()
+    actors.publish(second, fence, 25)
+    assert steps_needed(actors) == [(second, 25)]
+
+
+def test_the_step_before_a_candidate_s_is_needed_too_and_alone_once_that_is_taken_back(actors: Actors) -> None:
+    job, fence = started(actors)
+    actors.publish(job, fence, 10)
+    actors.end(job, fence, OutcomeClass.PREEMPTED)
+    release = actors.candidate()
+    _, fence = actors.started(digest=CANDIDATE)
+    actors.publish(job, fence, 20, CANDIDATE)
+    assert steps_needed(actors) == [(job, 10), (job, 20)]
+    actors.ledger.releases.revoke(release, "bad", "someone")
+    assert steps_needed(actors) == [(job, 10)]
 
 
 def test_where_something_lies_is_noted_for_the_next_lease(actors: Actors) -> None:

@@ -74,6 +74,7 @@ class ProtocolServer(LoopbackServer):
         self.order = Order.CONTINUE
         self.protocol = 1
         self.loses_outputs_once = False
+        self.crosses_requests_once = False
         self.heartbeat_seconds = 0.2
         self.secrets: dict[str, str] = {}
         self.unreadable: tuple[str, ...] = ()
@@ -158,6 +159,9 @@ class ProtocolServer(LoopbackServer):
         self.said.append((time.monotonic(), message))
         if self._tokens[token] is not None:
             raise Refused(401, "this token has led to a lease")
+        if self.crosses_requests_once:
+            self.crosses_requests_once = False
+            raise Refused(409, "this token belongs to another attempt")
         if not self.waiting:
             return None
         job = self.waiting.popleft()

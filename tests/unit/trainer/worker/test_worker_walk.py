@@ -27,9 +27,14 @@ def test_a_job_from_lease_to_weights(console: ProtocolServer, start_worker: Star
     console.submit("job-1", waves(sample_prompts=["a wave"], sample_every=20, validation_split=0.2, validate_every=10))
     # The second store loses the weights between their upload and the outcome: they are sent again.
     console.loses_outputs_once = True
+    # And the first request for a job finds its token used by one before it, whose answer came too late.
+    console.crosses_requests_once = True
     worker = start_worker("w-1", "--once", faults={"step_seconds": 0.05})
     assert worker.end() == 0
-    assert console.refused == ["422 /api/v1/worker/outcome: far does not hold jobs/job-1/output/1/job-1.safetensors"]
+    assert console.refused == [
+        "409 /api/v1/worker/lease: this token belongs to another attempt",
+        "422 /api/v1/worker/outcome: far does not hold jobs/job-1/output/1/job-1.safetensors",
+    ]
 
     (outcome,) = console.all(Outcome)
     assert (outcome.outcome, outcome.exit_code, outcome.step) == (OutcomeClass.SUCCEEDED, 0, 40)
