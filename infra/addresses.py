@@ -17,7 +17,7 @@ RESERVED = (AZURE_PODS, AZURE_SERVICES, IPv4Network("172.17.0.0/16"))
 
 @dataclass(frozen=True)
 class ZoneSubnets:
-    """The two subnets of one AWS zone: nodes in ``private``, only the NAT gateway in ``public``."""
+    """The two subnets of one AWS zone: nodes in ``private``, NAT gateway and public load balancers in ``public``."""
 
     zone: str
     private: IPv4Network

@@ -34,6 +34,11 @@ class Names:
         return _shortened(f"lorafleet-{self.site}", 63)
 
     @property
+    def node_group(self) -> str:
+        """Azure: the resource group of AKS's nodes (80 characters)."""
+        return f"{self.cluster}-nodes"
+
+    @property
     def storage_account(self) -> str:
         """Azure: 3 to 24 small letters and digits, unique in the world."""
         return self._letters("", 24)

@@ -111,7 +111,9 @@ def _refuse_protected(walk: Walk, stacks: Sequence[str], cli: PulumiCli) -> None
         held = [f"{each['type']} {name_of(each['urn'])}" for each in state.get("resources", ()) if each.get("protect")]
         if held:
             what = f"{len(held)} resources that hold data are protected: {', '.join(held)}"
-            hint = f"set protect: false in Pulumi.{stack}.yaml, then lorafleet site up {walk.site.name}, then destroy"
+            hint = (
+                f"set protect: false in Pulumi.{stack}.yaml, then lorafleet site up --no-policy-pack {walk.site.name}, then destroy"
+            )
             problems.append(Problem(what, stack, hint))
     if problems:
         raise ConfigError(problems)

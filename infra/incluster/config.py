@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from infra.incluster.naming import KEDA
 from infra.incluster.postgres_config import PostgresConfig
 from lorafleet.contracts.conditions import ConditionText
 from lorafleet.contracts.document import Document, validate
@@ -17,8 +18,11 @@ ENDING = "-incluster"
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 Quantity = Annotated[str, StringConstraints(pattern=r"^[1-9]\d*(m|Ki|Mi|Gi|Ti)?$")]
-WebUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")]
-HttpsUrl = Annotated[str, StringConstraints(pattern=r"^https://[^\s/?#@]+(/[^\s?#]*)?$")]
+_HOST = r"(\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]]+)"
+_PORT = r"[1-9]\d{0,4}"
+WebUrl = Annotated[str, StringConstraints(pattern=rf"^https?://{_HOST}(:{_PORT})?(/[^\s?#]*)?$")]
+HttpsUrl = Annotated[str, StringConstraints(pattern=rf"^https://{_HOST}(:{_PORT})?(/[^\s?#]*)?$")]
+HostAndPort = Annotated[str, StringConstraints(pattern=rf"^{_HOST}:{_PORT}$")]
 StoreUrl = Annotated[str, StringConstraints(pattern=r"^(s3|gs|az)://[^\s?#@]+$")]
 Cron = Annotated[str, StringConstraints(pattern=r"^[\d*/,-]+( [\d*/,-]+){4}$")]
 Pem = Annotated[str, StringConstraints(pattern=r"^-----BEGIN CERTIFICATE-----\s", max_length=65_536)]
@@ -104,7 +108,7 @@ class Prometheus(_Part):
 
     url: WebUrl | None = None
     console: WebUrl | None = Field(default=None, description="The console's address; not needed where this stack has the console.")
-    alertmanager: Text | None = Field(default=None, description="host:port of an Alertmanager.")
+    alertmanager: HostAndPort | None = Field(default=None, description="host:port of an Alertmanager.")
     conditions: tuple[ConditionText, ...] = Field(
         default=Rollback().conditions, description="Alerts for the releases; as the fleet's `rollback.conditions`."
     )
@@ -117,6 +121,9 @@ class Keda(_Part):
     """KEDA, from its own chart. ``chart`` is a repository's address, an ``oci://`` address or a folder."""
 
     mode: Mode = "install"
+    namespace: Id = Field(
+        default=KEDA, description="Where one that is there already has its pods: they alone, and the console, ask Prometheus."
+    )
     chart: Text = "https://kedacore.github.io/charts"
     version: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")] = "2.17.2"
 

@@ -219,6 +219,7 @@ class _Stack:
             return
         console = settings.console if config.console is None else f"http://{COMPONENT}.{naming.CONSOLE}.svc:{naming.CONSOLE_PORT}"
         keda = config.keda.mode == "install"
+        alertmanager = settings.alertmanager and f"http://{settings.alertmanager}"
         SitePrometheus(
             "prometheus",
             PrometheusProps(
@@ -230,7 +231,8 @@ class _Stack:
                 node_labels=facts.system_nodes,
                 configuration=configuration(Targets(self._site.name, console, settings.alertmanager, keda)),
                 rules=rule_groups(settings.conditions),
-                readers=(naming.KEDA, naming.CONSOLE),
+                readers=(naming.KEDA if keda else config.keda.namespace, naming.CONSOLE),
+                others=tuple(port_of(address) for address in (console, alertmanager) if address is not None),
                 dns_ranges=config.dns_ranges,
                 api_ports=config.api_ports,
                 protect=config.protect,

@@ -4,10 +4,11 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from difflib import get_close_matches
 from ipaddress import ip_network
+from urllib.parse import urlsplit
 
 from infra.incluster.config import InClusterConfig, site_of
 from infra.incluster.images import TABLE
-from infra.incluster.naming import OWN_NAMESPACES
+from infra.incluster.naming import KEDA, OWN_NAMESPACES
 from infra.incluster.secrets import SPECS, needed
 from infra.validators import Finding
 from lorafleet.contracts.document import Document, Path
@@ -93,6 +94,10 @@ def _backup(config: InClusterConfig) -> Iterator[Finding]:
         yield Finding("INF251", ("backup",), "backup: give either 'url', a store that is there, or 'serve', one of the stack's own")
     if config.local is not None and backup.url == config.local.object_store:
         yield Finding("INF253", ("backup", "url"), "backup: this is the site's own store", "name another, best in another place")
+    endpoint = backup.source_settings.get("endpoint")
+    if config.local is not None and endpoint is not None and _port(endpoint) != 443:
+        what = f"backup: the site's own store is at '{endpoint}', and workers reach https at port 443 alone"
+        yield Finding("INF254", ("backup", "source_settings", "endpoint"), what, "put the store behind a proxy at port 443")
     for key in ("settings", "source_settings"):
         for name in getattr(backup, key):
             if SECRET_SETTING.search(name):
@@ -100,10 +105,23 @@ def _backup(config: InClusterConfig) -> Iterator[Finding]:
                 yield Finding("INF252", ("backup", key, name), f"backup: '{name}' is a secret", hint)
 
 
+def _port(endpoint: str) -> int | None:
+    try:
+        return urlsplit(endpoint).port or (443 if endpoint.startswith("https://") else 80)
+    except ValueError:
+        return None
+
+
 def _monitoring(config: InClusterConfig) -> Iterator[Finding]:
     if config.prometheus.url is None and config.prometheus.console is None and config.console is None:
         what = "prometheus: without the console's address it has no counters of releases, and KEDA nothing to scale by"
         yield Finding("INF261", ("prometheus",), what, "give 'console', the console's https address")
+
+
+def _keda(config: InClusterConfig) -> Iterator[Finding]:
+    if config.keda.mode == "install" and config.keda.namespace != KEDA:
+        hint = "remove the key 'namespace', or make the mode 'present'"
+        yield Finding("INF281", ("keda", "namespace"), f"keda: the stack installs it in the namespace '{KEDA}'", hint)
 
 
 def _addresses(config: InClusterConfig) -> Iterator[Finding]:
@@ -145,5 +163,5 @@ def _host(registry: str, code: str, at: Path) -> Iterator[Finding]:
         yield Finding(code, at, f"registry: '{registry}' is no host name, with a path where it has one")
 
 
-RULES: tuple[Rule, ...] = (_source, _local, _images, _backup, _monitoring, _addresses)
+RULES: tuple[Rule, ...] = (_source, _local, _images, _backup, _monitoring, _keda, _addresses)
 SECRET_SETTING = re.compile(r"secret|password|token|account_key|access_key|sas|private_key", re.IGNORECASE)

@@ -71,7 +71,7 @@ def provision(site: str, config: AwsConfig) -> None:
     nodes = AwsNodeRole("node", on())
     # A node that joins before its network add-on and its role's rights never becomes ready.
     ready = [*node_addons.addons, *nodes.attachments]
-    shared_by_pools = AwsPoolProps(cluster.cluster_name, nodes.arn, network.private_subnets, ready)
+    shared_by_pools = AwsPoolProps(cluster.cluster_name, nodes.arn, network.private_subnets, ready, {TAG: site})
     system = AwsSystemPool("system", shared_by_pools, config.system, on())
     for pool in pools:
         AwsGpuPool(pool.name, shared_by_pools, pool, on())

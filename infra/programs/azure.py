@@ -57,6 +57,7 @@ def provision(site: str, config: AzureConfig) -> None:
         AzureClusterProps(
             group=group,
             cluster_name=names.cluster,
+            node_group=names.node_group,
             version=config.kubernetes,
             identity=identity.id,
             identity_principal=identity.principal,
@@ -101,7 +102,10 @@ def provision(site: str, config: AzureConfig) -> None:
         AzureSpinnakerProps(group, cluster.id, config.spinnaker.issuer, config.spinnaker.subject),
         on(),
     )
-    AzureBudget("budget", AzureBudgetProps(config.budget, group.id, config.budget_since, f"lorafleet-{site}"), on())
+    groups = (group.name, names.node_group)
+    AzureBudget(
+        "budget", AzureBudgetProps(config.budget, config.subscription, groups, config.budget_since, f"lorafleet-{site}"), on()
+    )
     publish(
         site,
         config,

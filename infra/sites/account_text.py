@@ -1,5 +1,6 @@
 """What ``site spinnaker-account`` prints."""
 
+import re
 from pathlib import Path
 
 import yaml
@@ -8,13 +9,21 @@ from infra.config import AzureConfig
 from infra.sites.spinnaker_account import FOLDER, Login, account, kubeconfig, rotation
 from infra.sites.stacks import SiteStacks
 from infra.stack_file import load, stack_file
+from lorafleet.contracts.problems import UsageError
 from lorafleet.contracts.site import Cloud, Site
+
+_IDENTITIES = {
+    Cloud.AWS: (r"arn:aws:iam::\d{12}:role/[\w+=,.@/-]+", "role's ARN"),
+    Cloud.AZURE: (r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", "client id"),
+}
+"""Who Spinnaker is to the clouds whose cluster has another name of it."""
 
 
 def account_text(root: Path, stacks: SiteStacks, site: Site, identity: str | None) -> str:
     """Account and kubeconfig as YAML, the rotation as comments below them.
 
     Raises:
+        UsageError: the identity that is given cannot be one.
         LorafleetError: the site's identity of Spinnaker is not given, and no backend tells it.
     """
     login = _login(root, stacks, site, identity)
@@ -27,7 +36,12 @@ def account_text(root: Path, stacks: SiteStacks, site: Site, identity: str | Non
 
 
 def _login(root: Path, stacks: SiteStacks, site: Site, identity: str | None) -> Login:
-    if site.cloud not in (Cloud.AWS, Cloud.AZURE):
+    form = _IDENTITIES.get(site.cloud)
+    if identity is not None and form is None:
+        raise UsageError(f"--identity: the account of a {site.cloud} site needs none", hint="leave it out")
+    if identity is not None and form is not None and re.fullmatch(form[0], identity) is None:
+        raise UsageError(f"--identity: '{identity}' is no {form[1]}", hint="or leave it out, and the cloud stack is asked")
+    if form is None:
         return Login()
     tenant = ""
     if site.cloud is Cloud.AZURE and stacks.cloud is not None:

@@ -75,7 +75,8 @@ def _check(root: Path, site: SiteStacks) -> Checked:
         except LorafleetError as error:
             problems.extend(error.problems)
     problems.extend(_pair(site, incluster))
-    told: list[Problem] = []
+    # No `destroy` has to wait for another site's file.
+    told = list(_neighbours(root, site, incluster))
     if facts_file(root, site.name).exists():
         try:
             facts = read_facts(facts_file(root, site.name))
@@ -97,6 +98,13 @@ def _pair(site: SiteStacks, incluster: InClusterConfig | None) -> Iterator[Probl
         yield Problem("neither a cloud stack of this site nor 'local' says where the cluster is", where, "give one of them")
     if site.cloud is not None and incluster.local is not None:
         yield Problem("'local' is given, and a cloud stack of this site too", where, "keep one of them")
+
+
+def _neighbours(root: Path, site: SiteStacks, incluster: InClusterConfig | None) -> Iterator[Problem]:
+    for name in incluster.console.sites if incluster is not None and incluster.console is not None else ():
+        if not facts_file(root, name).is_file():
+            hint = f"lorafleet site export {name} writes it; until then take the site out"
+            yield Problem(f"console.sites: there is no {FOLDER}/{name}.json", f"Pulumi.{site.incluster}.yaml", hint)
 
 
 def _stale(site: SiteStacks, cloud: SiteConfig | None, incluster: InClusterConfig | None, facts: Site) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""A budget on the site's resource group."""
+"""A budget on the site's two resource groups."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -13,10 +13,11 @@ from infra.config import Budget
 
 @dataclass(frozen=True)
 class AzureBudgetProps:
-    """``scope`` is the resource group's id, ``since`` the first day of a month."""
+    """``groups`` are the names of the resource groups whose cost counts, ``since`` is the first day of a month."""
 
     budget: Budget
-    scope: pulumi.Input[str]
+    subscription: str
+    groups: tuple[pulumi.Input[str], ...]
     since: date
     title: str
 
@@ -28,7 +29,13 @@ class AzureBudget(Component):
         super().__init__("budget:Azure", name, opts)
         consumption.Budget(
             name,
-            scope=props.scope,
+            # AKS keeps the nodes, and so nearly all that a site costs, in a group of its own: a budget on one group would miss them.
+            scope=f"/subscriptions/{props.subscription}",
+            filter=consumption.BudgetFilterArgs(
+                dimensions=consumption.BudgetComparisonExpressionArgs(
+                    name="ResourceGroupName", operator=consumption.BudgetOperatorType.IN_, values=list(props.groups)
+                )
+            ),
             budget_name=props.title,
             amount=float(props.budget.monthly_usd),
             category=consumption.CategoryType.COST,

@@ -35,10 +35,14 @@ class AzureClusterIdentity(Component):
 
 @dataclass(frozen=True)
 class AzureClusterProps:
-    """``api_allow`` are the outside ranges that reach the API; none makes it private. ``egress`` is the site's own address."""
+    """``api_allow`` are the outside ranges that reach the API; none makes it private. ``egress`` is the site's own address.
+
+    ``node_group`` is the resource group that AKS makes for the nodes.
+    """
 
     group: AzureGroup
     cluster_name: str
+    node_group: str
     version: str
     identity: pulumi.Input[str]
     identity_principal: pulumi.Input[str]
@@ -78,6 +82,7 @@ class AzureCluster(Component):
             resource_name_=props.cluster_name,
             kubernetes_version=props.version,
             dns_prefix=props.cluster_name,
+            node_resource_group=props.node_group,
             sku=containerservice.ManagedClusterSKUArgs(
                 name=containerservice.ManagedClusterSKUName.BASE, tier=containerservice.ManagedClusterSKUTier.STANDARD
             ),

@@ -3,18 +3,17 @@
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_gcp import kms, projects
+from pulumi_gcp import kms, projects, storage
 
 from infra.components.component import Component
 
 _ROTATION = f"{90 * 24 * 3600}s"
 _TAKEN_BACK = f"{30 * 24 * 3600}s"
 _USER = "roles/cloudkms.cryptoKeyEncrypterDecrypter"
-# Whose data is encrypted with the key: etcd, node disks, objects, images, shared files.
+# Whose data is encrypted with the key, beside the objects': etcd, node disks, images, shared files.
 _AGENTS = {
     "container": "container-engine-robot",
     "compute": "compute-system",
-    "storage": "gs-project-accounts",
     "artifactregistry": "gcp-sa-artifactregistry",
     "file": "cloud-filer",
 }
@@ -53,15 +52,22 @@ class GcpKey(Component):
             )
             for service in _MADE_ON_REQUEST
         }
+        # Cloud Storage makes its agent when somebody asks who it is: in a new project nobody has.
+        asked = storage.get_project_service_account_output(project=props.project, opts=pulumi.InvokeOutputOptions(parent=self))
+        members: dict[str, pulumi.Input[str]] = {
+            service: f"serviceAccount:service-{props.project_number}@{domain}.iam.gserviceaccount.com"
+            for service, domain in _AGENTS.items()
+        }
+        members["storage"] = asked.member
         self.grants: list[pulumi.Resource] = [
             kms.CryptoKeyIAMMember(
                 f"{name}-{service}",
                 crypto_key_id=key.id,
                 role=_USER,
-                member=f"serviceAccount:service-{props.project_number}@{domain}.iam.gserviceaccount.com",
+                member=member,
                 opts=self.child(depends_on=[agents[service]] if service in agents else []),
             )
-            for service, domain in _AGENTS.items()
+            for service, member in members.items()
         ]
         self.key_id: pulumi.Output[str] = key.id
         self.register_outputs({"key_id": self.key_id})

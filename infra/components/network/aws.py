@@ -9,6 +9,10 @@ from pulumi_aws import ec2
 from infra.addresses import ZoneSubnets
 from infra.components.component import Component
 
+# By these the controllers of load balancers choose subnets; without them a Service that is exposed never gets an address.
+_PUBLIC = {"kubernetes.io/role/elb": "1"}
+_PRIVATE = {"kubernetes.io/role/internal-elb": "1"}
+
 
 @dataclass(frozen=True)
 class AwsNetworkProps:
@@ -46,6 +50,7 @@ class AwsNetwork(Component):
                 cidr_block=str(zone.public),
                 availability_zone_id=zone.zone,
                 map_public_ip_on_launch=False,
+                tags=_PUBLIC,
                 opts=self.child(),
             )
             ec2.RouteTableAssociation(label, route_table_id=out.id, subnet_id=public.id, opts=self.child())
@@ -64,6 +69,7 @@ class AwsNetwork(Component):
                 cidr_block=str(zone.private),
                 availability_zone_id=zone.zone,
                 map_public_ip_on_launch=False,
+                tags=_PRIVATE,
                 opts=self.child(),
             )
             table = ec2.RouteTable(label, vpc_id=vpc.id, opts=self.child())

@@ -35,12 +35,16 @@ class AwsNodeRole(Component):
 
 @dataclass(frozen=True)
 class AwsPoolProps:
-    """What every pool of a cluster shares. ``subnets`` is by zone id, ``after`` what a node needs to become ready."""
+    """What every pool of a cluster shares. ``subnets`` is by zone id, ``after`` what a node needs to become ready.
+
+    ``tags`` are of each machine and its disk: the provider's own do not reach them.
+    """
 
     cluster_name: pulumi.Input[str]
     node_role_arn: pulumi.Input[str]
     subnets: Mapping[str, pulumi.Input[str]]
     after: Sequence[pulumi.Resource]
+    tags: Mapping[str, str]
 
 
 class AwsSystemPool(Component):
@@ -48,7 +52,7 @@ class AwsSystemPool(Component):
 
     def __init__(self, name: str, props: AwsPoolProps, pool: SystemPool, opts: pulumi.ResourceOptions) -> None:
         super().__init__("pools:AwsSystem", name, opts)
-        template = _launch_template(self, name, 50)
+        template = _launch_template(self, name, 50, props.tags)
         self.group: pulumi.Resource = eks.NodeGroup(
             name,
             cluster_name=props.cluster_name,
@@ -72,7 +76,7 @@ class AwsGpuPool(Component):
 
     def __init__(self, name: str, props: AwsPoolProps, pool: Pool, opts: pulumi.ResourceOptions) -> None:
         super().__init__("pools:AwsGpu", name, opts)
-        template = _launch_template(self, name, pool.disk_gib, pool)
+        template = _launch_template(self, name, pool.disk_gib, props.tags, pool)
         group = eks.NodeGroup(
             name,
             cluster_name=props.cluster_name,
@@ -116,7 +120,9 @@ def _version(template: ec2.LaunchTemplate) -> pulumi.Output[str]:
     return version
 
 
-def _launch_template(component: Component, name: str, disk_gib: int, pool: Pool | None = None) -> ec2.LaunchTemplate:
+def _launch_template(
+    component: Component, name: str, disk_gib: int, tags: Mapping[str, str], pool: Pool | None = None
+) -> ec2.LaunchTemplate:
     block = pool is not None and pool.capacity == "capacity-block"
     reservation = None
     if pool is not None and pool.reservation is not None:
@@ -142,7 +148,8 @@ def _launch_template(component: Component, name: str, disk_gib: int, pool: Pool 
             )
         ],
         tag_specifications=[
-            ec2.LaunchTemplateTagSpecificationArgs(resource_type=kind, tags={"Name": name}) for kind in ("instance", "volume")
+            ec2.LaunchTemplateTagSpecificationArgs(resource_type=kind, tags={**tags, "Name": name})
+            for kind in ("instance", "volume")
         ],
         opts=component.child(),
     )

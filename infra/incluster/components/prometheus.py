@@ -27,7 +27,10 @@ _KEDA_METRICS = 8080
 
 @dataclass(frozen=True)
 class PrometheusProps:
-    """``configuration`` and ``rules`` are its files; ``readers`` are the namespaces whose pods ask it."""
+    """``configuration`` and ``rules`` are its files; ``readers`` are the namespaces whose pods ask it.
+
+    ``others`` are the ports of who is asked and alerted outside of the stack.
+    """
 
     home: Namespace
     settings: Prometheus
@@ -38,6 +41,7 @@ class PrometheusProps:
     configuration: Mapping[str, Any]
     rules: Mapping[str, Any]
     readers: tuple[str, ...]
+    others: tuple[int, ...]
     dns_ranges: tuple[str, ...]
     api_ports: tuple[int, ...]
     protect: bool
@@ -157,7 +161,7 @@ class SitePrometheus(Inside):
     def _traffic(self) -> None:
         props, labels = self._props, naming.selector(COMPONENT)
         readers = [traffic.in_namespace(each) for each in props.readers]
-        ports = {443, _KUBELET, naming.DCGM_PORT, naming.CONSOLE_PORT, _KEDA_METRICS, *props.api_ports}
+        ports = {443, _KUBELET, naming.DCGM_PORT, naming.CONSOLE_PORT, _KEDA_METRICS, *props.others, *props.api_ports}
         traffic.policy(
             self._name,
             naming.PROMETHEUS,

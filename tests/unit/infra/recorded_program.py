@@ -78,8 +78,11 @@ class _Inventing(mocks.Mocks):
         return invented(args.typ, args.name, args.inputs)
 
     def call(self, args: mocks.MockCallArgs) -> dict[Any, Any]:
-        assert args.token == "azure-native:containerservice:listManagedClusterUserCredentials", "the programs ask nothing else"
         assert args.provider, "nothing asks by a default provider"
+        if args.token == "gcp:storage/getProjectServiceAccount:getProjectServiceAccount":
+            email = "service-123456789012@gs-project-accounts.iam.gserviceaccount.com"
+            return {"emailAddress": email, "member": f"serviceAccount:{email}", "project": args.args["project"]}
+        assert args.token == "azure-native:containerservice:listManagedClusterUserCredentials", "the programs ask nothing else"
         return {"kubeconfigs": [{"name": "clusterUser", "value": secret(KUBECONFIG)}]}
 
 

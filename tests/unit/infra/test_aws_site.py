@@ -301,6 +301,20 @@ def test_budget_alarm() -> None:
     assert all(each["subscriberEmailAddresses"] == ["fleet@example.org"] for each in budget["notifications"])
 
 
+def test_the_budget_counts_the_machines_and_their_disks() -> None:
+    for template in SITE.all(":LaunchTemplate"):
+        tags = {each["resourceType"]: each["tags"] for each in template.inputs["tagSpecifications"]}
+        assert set(tags) == {"instance", "volume"}, template.name
+        assert all(each["lorafleet-site"] == "aws-eu-central-1" for each in tags.values()), template.name
+
+
+def test_load_balancers_find_their_subnets() -> None:
+    tags = {each.name: each.inputs["tags"] for each in SITE.all(":Subnet")}
+    assert {name for name, each in tags.items() if "kubernetes.io/role/elb" in each} == {name for name in tags if "public" in name}
+    internal = {name for name, each in tags.items() if "kubernetes.io/role/internal-elb" in each}
+    assert internal == {name for name in tags if "private" in name}
+
+
 def test_provider_is_held_to_the_account_and_tags_everything() -> None:
     provider = SITE.one("pulumi:providers:aws").inputs
     assert json.loads(provider["allowedAccountIds"]) == ["123456789012"]

@@ -243,6 +243,11 @@ def test_spinnaker_identity_only_reaches_the_api() -> None:
 def test_budget_alarm() -> None:
     budget = SITE.one(":Budget").inputs
     assert (budget["amount"], budget["timeGrain"]) == (3000, "Monthly")
+    # AKS keeps the nodes in a group of its own.
+    assert budget["scope"] == "/subscriptions/00000000-0000-0000-0000-000000000001"
+    groups = ["lorafleet-azure-westeurope", "lorafleet-azure-westeurope-nodes"]
+    assert budget["filter"] == {"dimensions": {"name": "ResourceGroupName", "operator": "In", "values": groups}}
+    assert CLUSTER["nodeResourceGroup"] == groups[1]
     assert budget["timePeriod"] == {"startDate": "2026-12-01T00:00:00Z"}
     assert {each["thresholdType"]: each["threshold"] for each in budget["notifications"].values()} == {
         "Actual": 80,

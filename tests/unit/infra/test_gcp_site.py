@@ -3,7 +3,10 @@
 from itertools import pairwise
 from typing import Any
 
-from recorded_program import changed, record, recorded
+import pulumi
+import pulumi_gcp as gcp
+import pytest
+from recorded_program import changed, example, record, recorded
 
 SITE = recorded("gcp")
 CLUSTER = SITE.one("container/cluster:Cluster").inputs
@@ -40,6 +43,13 @@ def test_cluster_secrets_are_encrypted_by_the_customers_key() -> None:
         "gcp-sa-artifactregistry",
         "cloud-filer",
     }
+
+
+def test_cloud_storages_agent_is_asked_for_since_a_new_project_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = "serviceAccount:told@gs-project-accounts.iam.gserviceaccount.com"
+    result = gcp.storage.GetProjectServiceAccountResult(told, "id", told, "example-project", None)
+    monkeypatch.setattr(gcp.storage, "get_project_service_account_output", lambda project, opts: pulumi.Output.from_input(result))
+    assert record("gcp", example("gcp")).one(":CryptoKeyIAMMember", "key-storage").inputs["member"] == told
 
 
 def test_whoever_uses_the_key_waits_for_the_grant() -> None:

@@ -53,8 +53,11 @@ def local(**changes: Any) -> dict[str, Any]:
         ("gcp", {"backup": {"url": "s3://b/x", "serve": {"authority": PEM}}}, "INF251"),
         ("gcp", {"backup": {"url": "s3://b/x", "settings": {"secret_access_key": "x"}}}, "INF252"),
         ("gcp", {"backup": {"url": "s3://b/x", "source_settings": {"sas": "x"}}}, "INF252"),
+        ("local", {"backup": {"url": "s3://b/x", "source_settings": {"endpoint": "https://s3.example.org:9000"}}}, "INF254"),
+        ("local", {"backup": {"url": "s3://b/x", "source_settings": {"endpoint": "http://s3.example.org"}}}, "INF254"),
         ("azure", {"prometheus": {}}, "INF261"),
         ("azure", {"dns_ranges": ["10.0.0.0/33"]}, "INF271"),
+        ("azure", {"keda": {"namespace": "kube-system"}}, "INF281"),
     ],
 )
 def test_a_broken_rule_has_its_code(kind: str, changes: dict[str, Any], code: str) -> None:
@@ -109,6 +112,9 @@ def test_stacks_are_told_apart_by_their_ending() -> None:
         ({"backup": {"url": "s3://b/x", "schedule": "hourly"}}, "backup.schedule: "),
         ({"keda": {"version": "2"}}, "keda.version: "),
         ({"api_ports": []}, "api_ports: "),
+        ({"prometheus": {"console": "https://fleet.example.org:port"}}, "prometheus.console: "),
+        ({"prometheus": {"alertmanager": "https://alerts.example.org"}}, "prometheus.alertmanager: "),
+        ({"prometheus": {"alertmanager": "alerts.example.org"}}, "prometheus.alertmanager: "),
         ({"room": {"cpu": "many"}}, "room.cpu: "),
         ({"prometheus": {"conditions": ["errorRate > 5"]}}, "prometheus.conditions.0: "),
     ],

@@ -372,6 +372,26 @@ def test_prometheus_is_asked_by_keda_and_the_console_only() -> None:
     }
 
 
+def prometheus_reaches(recording: Recording) -> set[int]:
+    _, rule = spec_of(recording, "NetworkPolicy", "prometheus", "lorafleet-monitoring")["egress"]
+    return {each["port"] for each in rule["ports"]}
+
+
+def test_prometheus_reaches_the_alertmanager_and_the_console() -> None:
+    assert 9093 in prometheus_reaches(recorded_incluster("gcp"))
+    assert 9093 not in prometheus_reaches(AWS)
+    settings = {"console": "https://fleet.example.org:8443/x", "alertmanager": "alerts.example.org:9095"}
+    assert {8443, 9095} <= prometheus_reaches(record_incluster("azure", changed_incluster("azure", prometheus=settings)))
+
+
+def test_a_keda_that_is_there_already_may_ask_prometheus() -> None:
+    keda = {"mode": "present", "namespace": "kube-system"}
+    recording = record_incluster("azure", changed_incluster("azure", keda=keda))
+    (rule,) = spec_of(recording, "NetworkPolicy", "prometheus", "lorafleet-monitoring")["ingress"]
+    names = [each["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] for each in rule["from"]]
+    assert names == ["kube-system", "lorafleet-console"]
+
+
 def test_a_prometheus_that_is_there_already_is_used() -> None:
     url = "http://prometheus.example.org:9091"
     recording = record_incluster("azure", changed_incluster("azure", prometheus={"url": url}))
@@ -443,10 +463,13 @@ def test_the_stacks_own_backup_store_speaks_tls_and_lets_the_copying_in_alone() 
     authorities = {each["name"]: each["value"] for each in mirror["env"]}
     assert authorities["SSL_CERT_FILE"] == "/authority/ca.crt"
     assert authorities["SSL_CERT_DIR"] == "/etc/ssl/certs"
-    # The site's own store listens on 9000 in the example.
-    assert spec_of(LOCAL, "NetworkPolicy", "mirror", "lora")["egress"] == [
-        {"ports": [{"port": 7070, "protocol": "TCP"}, {"port": 9000, "protocol": "TCP"}]}
-    ]
+    assert spec_of(LOCAL, "NetworkPolicy", "mirror", "lora")["egress"] == [{"ports": [{"port": 7070, "protocol": "TCP"}]}]
+
+
+def test_the_copying_reaches_a_store_at_another_port() -> None:
+    settings = {"region": "eu", "endpoint": "https://s3.example.org:9000"}
+    recording = record_incluster("gcp", changed_incluster("gcp", backup={"url": "s3://b/x", "settings": settings}))
+    assert spec_of(recording, "NetworkPolicy", "mirror", "lora")["egress"] == [{"ports": [{"port": 9000, "protocol": "TCP"}]}]
 
 
 def test_without_a_backup_nothing_of_it_is_made() -> None:

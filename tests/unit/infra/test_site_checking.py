@@ -131,6 +131,12 @@ def test_a_stack_without_its_other_half(project: Path) -> None:
     assert any("neither a cloud stack of this site nor 'local'" in problem for problem in found)
 
 
+def test_a_site_that_the_console_should_know_and_that_was_never_exported(project: Path) -> None:
+    (project / "sites" / "gcp-us-west1.json").unlink()
+    (problem,) = [each for each in problems(project) if "console.sites" in each]
+    assert problem.startswith("Pulumi.aws-eu-central-1-incluster.yaml: console.sites: there is no sites/gcp-us-west1.json")
+
+
 def test_a_site_without_a_stack(project: Path) -> None:
     for path in project.glob("Pulumi.local*"):
         path.unlink()

@@ -71,6 +71,21 @@ def test_spinnaker_account(capsys: pytest.CaptureFixture[str]) -> None:
     assert "arn:aws:iam::123456789012:role/s" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("site", "given", "said"),
+    [
+        ("aws-eu-central-1", "spinnaker", "--identity: 'spinnaker' is no role's ARN"),
+        ("azure-westeurope", "spinnaker", "--identity: 'spinnaker' is no client id"),
+        ("local", "spinnaker", "--identity: the account of a local site needs none"),
+    ],
+)
+def test_an_identity_that_cannot_be_one(site: str, given: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["site", "spinnaker-account", site, "--identity", given]) == 2
+    told = capsys.readouterr()
+    assert said in told.err
+    assert not told.out
+
+
 @pytest.mark.parametrize("verb", ["preview", "drift"])
 def test_wrong_usage_is_no_change(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["site", verb]) == 1

@@ -126,7 +126,10 @@ def test_what_the_cloud_protects_keeps_the_cluster_from_being_emptied(played: Pl
     played.play(resources={CLOUD: [bucket]})
     assert played.run("destroy", CLOUD, "--yes") == 78
     assert played.asked() == []
-    assert "aws:s3/bucket:Bucket store" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "aws:s3/bucket:Bucket store" in said
+    # Rule POL131 of the policy pack stops an up that takes protection off.
+    assert f"lorafleet site up --no-policy-pack {CLOUD}" in said
     assert "--show-secrets" not in played.words()
 
 

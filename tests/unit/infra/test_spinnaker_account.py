@@ -57,9 +57,15 @@ def test_each_clouds_login_is_as_spinnakers_identity_and_nobody_else() -> None:
     assert kubeconfig(site("local"), Login())["users"][0]["user"]["tokenFile"].endswith("/local")
 
 
+IDENTITIES = {
+    "aws-eu-central-1": "arn:aws:iam::123456789012:role/x",
+    "azure-westeurope": "00000000-0000-0000-0000-000000000009",
+}
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_what_is_printed_can_be_pasted(name: str) -> None:
-    text = account_text(ROOT, find_site(ROOT, name), site(name), "arn:aws:iam::123456789012:role/x")
+    text = account_text(ROOT, find_site(ROOT, name), site(name), IDENTITIES.get(name))
     first, second = yaml.safe_load_all(text)
     assert first == account(site(name))
     assert second["current-context"] == name
