@@ -42,7 +42,7 @@ def home(tmp_path: Path) -> Iterator[Cluster]:
         yield cluster
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_the_life_of_a_site_of_ones_own(home: Cluster, tmp_path: Path) -> None:
     stack = Engine(tmp_path / "engine", {"KUBECONFIG": str(home.kubeconfig)}).add_stack("local-incluster")
     bed = Bed(stack, home)
@@ -138,7 +138,7 @@ def managed(tmp_path: Path) -> Iterator[Cluster]:
         yield cluster
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", ["aws-eu-central-1", "gcp-us-west1"])
 def test_a_clouds_site_is_reached_by_what_its_cloud_stack_tells(name: str, managed: Cluster, tmp_path: Path) -> None:
     """Both stacks of a site: the endpoint, the authority and the login of the first are all that the second has."""

@@ -29,8 +29,8 @@ POLICIES = ("--policy-pack", str(ROOT / "infra/policy"))
 """The words with which the engine holds a program against the project's rules."""
 CLOUDS = ("aws", "gcp", "azure-native")
 _BUILD = "tests/engines/pulumi/build.sh"
-_LONGEST = 240
-"""Seconds that one command of Pulumi's may take."""
+_LONGEST = 600
+"""Seconds that one command of Pulumi's may take: the Kubernetes provider alone waits 300 for a namespace."""
 
 
 @dataclass(frozen=True)
